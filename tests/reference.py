@@ -1,0 +1,381 @@
+"""The float64 oracle: every op of fastnn in slow, obvious NumPy.
+
+The kernels are tested against these functions, and these functions against finite differences
+(test_reference.py). They favour being read over being fast: an op over windows is a loop over the
+window's taps (r, s), and everything else is a slice.
+
+Shapes are PyTorch's: x (N, C, H, W), w (K, C / groups, R, S), y (N, K, P, Q). Arguments have the
+names and meanings of torch.nn.functional; backward functions take dy first. float32 arrays are
+widened on entry, so that nothing here can run in single precision by accident.
+"""
+
+import functools
+
+import numpy as np
+
+
+def in_float64(function):
+    """Make `function` see its floating-point array arguments as float64."""
+
+    def widen(value):
+        is_float = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+        return value.astype(np.float64) if is_float else value
+
+    @functools.wraps(function)
+    def widened(*args, **kwargs):
+        kwargs = {name: widen(value) for name, value in kwargs.items()}
+        return function(*map(widen, args), **kwargs)
+
+    return widened
+
+
+def numeric_gradient(f, x, dy, eps=1e-6):
+    """Gradient of sum(f(x) * dy) with respect to x by central differences in float64."""
+    x = np.asarray(x, np.float64)
+    dx = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[i] = eps
+        dx[i] = np.sum((f(x + step) - f(x - step)) * dy) / (2 * eps)
+    return dx
+
+
+# Matrix product and linear ------------------------------------------------------------------------
+
+
+@in_float64
+def matmul(a, b):
+    return a @ b
+
+
+@in_float64
+def linear_forward(x, w, b=None):
+    y = x @ w.T
+    return y if b is None else y + b
+
+
+@in_float64
+def linear_backward_input(dy, w):
+    return dy @ w
+
+
+@in_float64
+def linear_backward_weight(dy, x):
+    batch_axes = tuple(range(x.ndim - 1))
+    dw = np.tensordot(dy, x, axes=(batch_axes, batch_axes))
+    return dw, dy.sum(axis=batch_axes)
+
+
+# Windows ------------------------------------------------------------------------------------------
+
+
+def conv_output_size(size, kernel, stride=1, padding=0, dilation=1):
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def pool_output_size(size, kernel, stride, padding=0, dilation=1, ceil_mode=False):
+    if not ceil_mode:
+        return conv_output_size(size, kernel, stride, padding, dilation)
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    out = -(-span // stride) + 1
+    last_window_start = (out - 1) * stride - padding
+    return out - 1 if last_window_start >= size else out
+
+
+def pool_output_sizes(size, kernel, stride, padding, dilation, ceil_mode):
+    """(P, Q) from pairs."""
+    dimensions = zip(size, kernel, stride, padding, dilation, strict=True)
+    return tuple(pool_output_size(*dimension, ceil_mode) for dimension in dimensions)
+
+
+def pair(value):
+    """(rows, columns) from an int or a pair."""
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
+
+
+def pad(x, padding, stride, value=0.0):
+    """Surround H x W with `padding`, and stride - 1 more below and right for ceil_mode's windows.
+
+    The window that ceil_mode adds leaves the padded input by at most stride - 1.
+    """
+    (ph, pw), (sh, sw) = padding, stride
+    widths = [(0, 0)] * (x.ndim - 2) + [(ph, ph + sh - 1), (pw, pw + sw - 1)]
+    return np.pad(x, widths, constant_values=value)
+
+
+def unpad(xp, padding, size):
+    """The H x W middle that `pad` surrounded."""
+    (ph, pw), (H, W) = padding, size
+    return xp[..., ph : ph + H, pw : pw + W]
+
+
+def tap(r, s, size, stride, dilation):
+    """Index of what each of the P x Q windows sees of a padded array at its position (r, s)."""
+    (P, Q), (sh, sw), (dh, dw) = size, stride, dilation
+    rows = slice(r * dh, r * dh + P * sh, sh)
+    cols = slice(s * dw, s * dw + Q * sw, sw)
+    return (..., rows, cols)
+
+
+# Convolution --------------------------------------------------------------------------------------
+
+
+def group_channels(weight_size, groups):
+    """For each group: its slice of the output channels and its slice of the input channels."""
+    K, C = weight_size[0] // groups, weight_size[1]
+    return [(slice(g * K, g * K + K), slice(g * C, g * C + C)) for g in range(groups)]
+
+
+@in_float64
+def conv2d_forward(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
+    (N, _, H, W), (K, _, R, S) = x.shape, w.shape
+    P = conv_output_size(H, R, stride[0], padding[0], dilation[0])
+    Q = conv_output_size(W, S, stride[1], padding[1], dilation[1])
+
+    xp = pad(x, padding, stride)
+    y = np.zeros((N, K, P, Q))
+    for k, c in group_channels(w.shape, groups):
+        for r in range(R):
+            for s in range(S):
+                seen = xp[:, c][tap(r, s, (P, Q), stride, dilation)]
+                y[:, k] += np.einsum("ncpq,kc->nkpq", seen, w[k, :, r, s])
+    return y if b is None else y + b[:, None, None]
+
+
+@in_float64
+def conv2d_backward_input(dy, w, input_size, stride=1, padding=0, dilation=1, groups=1):
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
+    (_, _, R, S), (_, _, P, Q) = w.shape, dy.shape
+
+    dxp = pad(np.zeros(input_size), padding, stride)
+    for k, c in group_channels(w.shape, groups):
+        for r in range(R):
+            for s in range(S):
+                seen = dxp[:, c][tap(r, s, (P, Q), stride, dilation)]  # a view: += adds to dxp
+                seen += np.einsum("nkpq,kc->ncpq", dy[:, k], w[k, :, r, s])
+    return unpad(dxp, padding, input_size[2:])
+
+
+@in_float64
+def conv2d_backward_weight(dy, x, weight_size, stride=1, padding=0, dilation=1, groups=1):
+    stride, padding, dilation = pair(stride), pair(padding), pair(dilation)
+    (_, _, R, S), (_, _, P, Q) = weight_size, dy.shape
+
+    xp = pad(x, padding, stride)
+    dw = np.zeros(weight_size)
+    for k, c in group_channels(weight_size, groups):
+        for r in range(R):
+            for s in range(S):
+                seen = xp[:, c][tap(r, s, (P, Q), stride, dilation)]
+                dw[k, :, r, s] = np.einsum("nkpq,ncpq->kc", dy[:, k], seen)
+    return dw, dy.sum(axis=(0, 2, 3))
+
+
+# Pooling ------------------------------------------------------------------------------------------
+
+
+@in_float64
+def max_pool2d_forward(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """(y, argmax): argmax is the window position r * S + s of the first NaN, else first maximum.
+
+    Padding never wins. A window that sees nothing but padding has y = -inf, argmax = 0.
+    """
+    (R, S), stride = pair(kernel_size), pair(kernel_size if stride is None else stride)
+    padding, dilation = pair(padding), pair(dilation)
+    PQ = pool_output_sizes(x.shape[2:], (R, S), stride, padding, dilation, ceil_mode)
+
+    xp = pad(x, padding, stride, -np.inf)
+    is_input = pad(np.ones(x.shape, bool), padding, stride, False)
+    y = np.full(x.shape[:2] + PQ, -np.inf)
+    argmax = np.zeros(y.shape, np.int64)
+    has_winner = np.zeros(y.shape, bool)
+    for r in range(R):
+        for s in range(S):
+            at = tap(r, s, PQ, stride, dilation)
+            beats = ~has_winner | (xp[at] > y) | (np.isnan(xp[at]) & ~np.isnan(y))
+            wins = is_input[at] & beats
+            y[wins] = xp[at][wins]
+            argmax[wins] = r * S + s
+            has_winner |= wins
+    return y, argmax
+
+
+@in_float64
+def max_pool2d_backward(dy, argmax, input_size, kernel_size, stride=None, padding=0, dilation=1):
+    """Each dy goes where its window's argmax points, and nowhere if that is padding."""
+    (R, S), stride = pair(kernel_size), pair(kernel_size if stride is None else stride)
+    padding, dilation = pair(padding), pair(dilation)
+
+    dxp = pad(np.zeros(input_size), padding, stride)
+    for r in range(R):
+        for s in range(S):
+            won = argmax == r * S + s
+            dxp[tap(r, s, dy.shape[2:], stride, dilation)] += np.where(won, dy, 0.0)
+    return unpad(dxp, padding, input_size[2:])
+
+
+def avg_pool2d_divisor(
+    size, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
+):
+    """(P, Q) divisors: how many positions of each window count.
+
+    Input always counts, padding if count_include_pad says so, what lies beyond the padding never.
+    """
+    PQ = pool_output_sizes(size, kernel, stride, padding, (1, 1), ceil_mode)
+    if divisor_override is not None:
+        return np.full(PQ, float(divisor_override))
+    counts = pad(np.ones(size), padding, (1, 1), float(count_include_pad))
+    counts = pad(counts, (0, 0), stride, 0.0)
+    R, S = kernel
+    return sum(counts[tap(r, s, PQ, stride, (1, 1))] for r in range(R) for s in range(S))
+
+
+@in_float64
+def avg_pool2d_forward(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    (R, S), stride = pair(kernel_size), pair(kernel_size if stride is None else stride)
+    padding = pair(padding)
+    PQ = pool_output_sizes(x.shape[2:], (R, S), stride, padding, (1, 1), ceil_mode)
+
+    xp = pad(x, padding, stride)
+    total = np.zeros(x.shape[:2] + PQ)
+    for r in range(R):
+        for s in range(S):
+            total += xp[tap(r, s, PQ, stride, (1, 1))]
+    return total / avg_pool2d_divisor(
+        x.shape[2:], (R, S), stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+@in_float64
+def avg_pool2d_backward(
+    dy,
+    input_size,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+):
+    (R, S), stride = pair(kernel_size), pair(kernel_size if stride is None else stride)
+    padding = pair(padding)
+
+    share = dy / avg_pool2d_divisor(
+        input_size[2:], (R, S), stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+    dxp = pad(np.zeros(input_size), padding, stride)
+    for r in range(R):
+        for s in range(S):
+            dxp[tap(r, s, dy.shape[2:], stride, (1, 1))] += share
+    return unpad(dxp, padding, input_size[2:])
+
+
+# Activations --------------------------------------------------------------------------------------
+
+
+@in_float64
+def relu_forward(x):
+    return np.maximum(x, 0.0)  # NaN stays NaN
+
+
+@in_float64
+def relu_backward(dy, y):
+    return np.where(y <= 0, 0.0, dy)  # not `y > 0`: dy passes where y is NaN
+
+
+@in_float64
+def sigmoid_forward(x):
+    e = np.exp(-np.abs(x))  # never overflows
+    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+@in_float64
+def sigmoid_backward(dy, y):
+    return dy * y * (1.0 - y)
+
+
+@in_float64
+def tanh_forward(x):
+    return np.tanh(x)
+
+
+@in_float64
+def tanh_backward(dy, y):
+    return dy * (1.0 - y * y)
+
+
+# Softmax and cross-entropy ------------------------------------------------------------------------
+
+
+@in_float64
+def softmax_forward(x, axis=-1):
+    with np.errstate(invalid="ignore"):  # where the maximum is infinite, inf - inf makes NaN
+        e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+@in_float64
+def softmax_backward(dy, y, axis=-1):
+    return y * (dy - (dy * y).sum(axis, keepdims=True))
+
+
+@in_float64
+def log_softmax_forward(x, axis=-1):
+    with np.errstate(invalid="ignore"):  # as above
+        shifted = x - x.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+
+
+@in_float64
+def log_softmax_backward(dy, y, axis=-1):
+    return dy - np.exp(y) * dy.sum(axis, keepdims=True)
+
+
+@in_float64
+def softmax_cross_entropy_forward(x, labels, ignore_index=-100, reduction="mean"):
+    """x (N, C), labels (N,) -> (N,) for "none", else a scalar; "mean" is over the kept samples."""
+    kept = np.flatnonzero(labels != ignore_index)
+    loss = np.zeros(len(x))
+    loss[kept] = -log_softmax_forward(x, axis=1)[kept, labels[kept]]
+    if reduction == "none":
+        return loss
+    if reduction == "sum":
+        return loss.sum()
+    return loss.sum() / len(kept) if len(kept) else np.float64(np.nan)
+
+
+@in_float64
+def softmax_cross_entropy_backward(dy, x, labels, ignore_index=-100, reduction="mean"):
+    kept = np.flatnonzero(labels != ignore_index)
+    dloss = np.broadcast_to(dy, len(x))[kept]
+    if reduction == "mean":
+        dloss = dloss / max(len(kept), 1)
+    y = log_softmax_forward(x, axis=1)
+    dlog = np.zeros_like(x)
+    dlog[kept, labels[kept]] = -dloss
+    return log_softmax_backward(dlog, y, axis=1)
+
+
+# Optimizers ---------------------------------------------------------------------------------------
+
+
+@in_float64
+def sgd(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize, first_step):
+    """(p, buf) after one step of torch.optim.SGD; the first step starts buf as the gradient."""
+    if maximize:
+        g = -g
+    if weight_decay != 0:
+        g = g + weight_decay * p
+    if momentum != 0:
+        buf = g if first_step else momentum * buf + (1 - dampening) * g
+        g = g + momentum * buf if nesterov else buf
+    return p - lr * g, buf
