@@ -1,0 +1,49 @@
+// fastnn.ops: relu_forward, relu_backward, sigmoid_*, tanh_*.
+#include "arrays.h"
+
+namespace fastnn {
+namespace {
+
+py::array forward(const char* op, Activation activation, py::handle x_object) {
+  const py::array x = dense(real_array(op, "x", x_object));
+  py::array y = empty_like(op, x);
+  by_type(real_type(op, "x", x), [&]<class T>() {
+    run(op, x,
+        [n = x.size(), activation, from = data<T>(x), to = mutable_data<T>(y)](const Exec& exec) {
+          ops<T>().activation_forward(exec, activation, n, from, to);
+        });
+  });
+  return y;
+}
+
+py::array backward(const char* op, Activation activation, py::handle dy_object,
+                   py::handle y_object) {
+  const py::array y = dense(real_array(op, "y", y_object));
+  py::array dy = real_array_like(op, "dy", dy_object, y, "y");
+  check_shape(op, "dy", dy, Shape(y.shape(), y.shape() + y.ndim()));
+  dy = with_layout_of(y, dy);
+  py::array dx = empty_like(op, y);
+  by_type(real_type(op, "y", y), [&]<class T>() {
+    run(op, y,
+        [n = y.size(), activation, dyp = data<T>(dy), yp = data<T>(y), dxp = mutable_data<T>(dx)](
+            const Exec& exec) { ops<T>().activation_backward(exec, activation, n, dyp, yp, dxp); });
+  });
+  return dx;
+}
+
+}  // namespace
+
+void bind_activation(py::module_& m) {
+  m.def(
+      "relu_forward", [](py::handle x) { return forward("relu_forward", Activation::relu, x); },
+      py::arg("x"), "y = max(x, 0), element-wise; NaN stays NaN.");
+  m.def(
+      "relu_backward",
+      [](py::handle dy, py::handle y) {
+        return backward("relu_backward", Activation::relu, dy, y);
+      },
+      py::arg("dy"), py::arg("y"),
+      "dx = dy where the output y of relu_forward is positive (or NaN), else 0.");
+}
+
+}  // namespace fastnn

@@ -1,0 +1,322 @@
+#include "arrays.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+
+namespace fastnn {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// NumPy's functions that we call, looked up once and never released: the interpreter may be gone at
+// exit.
+py::object& numpy(const char* name) {
+  static auto* const cache = new std::vector<std::pair<const char*, py::object>>;
+  for (auto& [key, value] : *cache) {
+    if (key == name) return value;
+  }
+  cache->emplace_back(name, py::module_::import("numpy").attr(name));
+  return cache->back().second;
+}
+
+bool aligned(const py::array& a) {
+  return (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) != 0;
+}
+
+// The axes from the largest stride to the smallest, those of one element first: their strides mean
+// nothing.
+std::vector<size_t> axes_by_stride(const py::array& a) {
+  std::vector<size_t> axes(static_cast<size_t>(a.ndim()));
+  std::iota(axes.begin(), axes.end(), size_t{0});
+  const auto wide = std::stable_partition(axes.begin(), axes.end(), [&](size_t i) {
+    return a.shape(static_cast<py::ssize_t>(i)) == 1;
+  });
+  std::stable_sort(wide, axes.end(), [&](size_t i, size_t j) {
+    return a.strides(static_cast<py::ssize_t>(i)) > a.strides(static_cast<py::ssize_t>(j));
+  });
+  return axes;
+}
+
+// Strides of a dense array of this shape whose axes lie in memory in this order, outermost first.
+Shape dense_strides(const Shape& shape, const std::vector<size_t>& axes, int64_t item) {
+  Shape strides(shape.size());
+  for (size_t i = axes.size(); i-- > 0;) {
+    strides[axes[i]] = item;
+    item *= std::max<int64_t>(1, shape[axes[i]]);
+  }
+  return strides;
+}
+
+bool has_strides(const py::array& a, const Shape& strides) {
+  if (a.size() == 0) return true;
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+    if (a.shape(i) != 1 && a.strides(i) != strides[static_cast<size_t>(i)]) return false;
+  }
+  return true;
+}
+
+Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
+
+py::dtype dtype_of(Real type) {
+  return type == Real::f32 ? py::dtype::of<float>() : py::dtype::of<double>();
+}
+
+py::array allocate_array(const char* op, const py::dtype& type, const Shape& shape,
+                         const std::vector<size_t>& axes) {
+  int64_t bytes = type.itemsize();
+  for (const int64_t n : shape) {
+    if (n < 0 || __builtin_mul_overflow(bytes, std::max<int64_t>(n, 1), &bytes)) {
+      value_error(op, ": an array of shape ", shape_text(shape), " is too large");
+    }
+  }
+  void* const memory = allocate(static_cast<size_t>(bytes));
+  if (!memory) {
+    PyErr_SetString(PyExc_MemoryError,
+                    text(op, ": no memory for an array of shape ", shape_text(shape)).c_str());
+    throw py::error_already_set();
+  }
+  const py::capsule owner(memory, [](void* block) { deallocate(block); });
+  return py::array(type, shape, dense_strides(shape, axes, type.itemsize()), memory, owner);
+}
+
+std::vector<size_t> c_order(size_t ndim) {
+  std::vector<size_t> axes(ndim);
+  std::iota(axes.begin(), axes.end(), size_t{0});
+  return axes;
+}
+
+const std::vector<size_t> channels_last_order{0, 2, 3, 1};
+
+bool has_order(const py::array& a, const std::vector<size_t>& axes) {
+  return aligned(a) && has_strides(a, dense_strides(shape_of(a), axes, a.itemsize()));
+}
+
+// A copy of `a` whose memory has this order of axes.
+py::array copy_in_order(const py::array& a, const std::vector<size_t>& axes) {
+  py::array copy = allocate_array("copy", a.dtype(), shape_of(a), axes);
+  numpy("copyto")(copy, a);
+  return copy;
+}
+
+// (N, C, H, W) between channels-first and channels-last memory by the transposing kernel.
+py::array swap_layout(const py::array& a, bool to_channels_last) {
+  const int64_t N = a.shape(0), C = a.shape(1), H = a.shape(2), W = a.shape(3);
+  const Real type = real_type("copy", "x", a);
+  py::array copy = to_channels_last ? empty_channels_last("copy", type, N, C, H, W)
+                                    : empty("copy", type, {N, C, H, W});
+  by_type(type, [&]<class T>() {
+    const T* x = data<T>(a);
+    T* y = mutable_data<T>(copy);
+    run(to_channels_last ? "to_channels_last" : "to_channels_first", a, [&](const Exec& exec) {
+      if (to_channels_last) {
+        ops<T>().transpose(exec, N, C, H * W, x, y);
+      } else {
+        ops<T>().transpose(exec, N, H * W, C, x, y);
+      }
+    });
+  });
+  return copy;
+}
+
+bool is_real(const py::array& a) {
+  const int num = a.dtype().num();
+  return num == py::dtype::of<float>().num() || num == py::dtype::of<double>().num();
+}
+
+}  // namespace
+
+bool verbose = [] {
+  const char* value = std::getenv("FASTNN_VERBOSE");
+  return value && *value && std::string(value) != "0";
+}();
+
+VerboseLine::VerboseLine(const char* op, const std::string& shape)
+    : op_(op), shape_(shape), start_(now()) {}
+VerboseLine::~VerboseLine() {
+  std::fprintf(stderr, "fastnn %s %s %s %.3f ms\n", op_, shape_.c_str(), isa_name(current_isa()),
+               (now() - start_) * 1e3);
+}
+
+std::string shape_text(const Shape& shape) {
+  std::ostringstream out;
+  out << '(';
+  for (size_t i = 0; i < shape.size(); ++i) out << (i ? ", " : "") << shape[i];
+  out << (shape.size() == 1 ? ",)" : ")");
+  return out.str();
+}
+
+py::array as_array(const char* op, const char* name, py::handle object) {
+  py::array a;
+  if (py::isinstance<py::array>(object)) {
+    a = py::reinterpret_borrow<py::array>(object);
+  } else if (py::hasattr(object, "__dlpack__")) {
+    a = numpy("from_dlpack")(object);
+  } else if (py::hasattr(object, "__array__") || PyObject_CheckBuffer(object.ptr())) {
+    a = numpy("asarray")(object);
+  } else {
+    type_error(op, ": ", name, " is a ", Py_TYPE(object.ptr())->tp_name,
+               "; expected an array (NumPy, buffer protocol or DLPack)");
+  }
+  const char order = a.dtype().byteorder();
+  if (order == '=' || order == '|') return a;
+  return a.attr("astype")(a.dtype().attr("newbyteorder")("="));
+}
+
+Real real_type(const char* op, const char* name, const py::array& a) {
+  const int num = a.dtype().num();
+  if (num == py::dtype::of<float>().num()) return Real::f32;
+  if (num == py::dtype::of<double>().num()) return Real::f64;
+  type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())),
+             "; expected float32 or float64");
+}
+
+py::array real_array(const char* op, const char* name, py::handle object, int ndim) {
+  py::array a = as_array(op, name, object);
+  real_type(op, name, a);
+  if (ndim >= 0 && a.ndim() != ndim) {
+    value_error(op, ": ", name, " has shape ", shape_text(a), "; expected ", ndim, " dimensions");
+  }
+  return a;
+}
+
+py::array real_array_like(const char* op, const char* name, py::handle object,
+                          const py::array& first, const char* first_name, int ndim) {
+  py::array a = real_array(op, name, object, ndim);
+  if (a.dtype().num() != first.dtype().num()) {
+    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())), ", ", first_name,
+               " has ", std::string(py::str(first.dtype())));
+  }
+  return a;
+}
+
+py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle object, int ndim) {
+  const py::array a = as_array(op, name, object);
+  const char kind = a.dtype().kind();
+  if (kind != 'i' && kind != 'u') {
+    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())), "; expected int64");
+  }
+  if (ndim >= 0 && a.ndim() != ndim) {
+    value_error(op, ": ", name, " has shape ", shape_text(a), "; expected ", ndim, " dimensions");
+  }
+  return py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(a);
+}
+
+py::array contiguous(const py::array& a) {
+  if (has_order(a, c_order(static_cast<size_t>(a.ndim())))) return a;
+  if (is_channels_last(a) && is_real(a)) return swap_layout(a, false);
+  return copy_in_order(a, c_order(static_cast<size_t>(a.ndim())));
+}
+
+bool is_channels_last(const py::array& a) {
+  return a.ndim() == 4 && has_order(a, channels_last_order);
+}
+
+py::array channels_last(const py::array& a) {
+  if (is_channels_last(a)) return a;
+  if (has_order(a, c_order(4)) && is_real(a)) return swap_layout(a, true);
+  return copy_in_order(a, channels_last_order);
+}
+
+py::array dense(const py::array& a) { return has_order(a, axes_by_stride(a)) ? a : contiguous(a); }
+
+py::array with_layout_of(const py::array& like, const py::array& a) {
+  const std::vector<size_t> axes = axes_by_stride(like);
+  if (has_order(a, axes)) return a;
+  if (is_channels_last(like)) return channels_last(a);
+  return axes == c_order(axes.size()) ? contiguous(a) : copy_in_order(a, axes);
+}
+
+py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,
+                       const Shape& shape) {
+  if (!py::isinstance<py::array>(object)) {
+    type_error(op, ": ", name, " is a ", Py_TYPE(object.ptr())->tp_name,
+               "; expected a NumPy array to write to");
+  }
+  py::array a = py::reinterpret_borrow<py::array>(object);
+  if (!a.dtype().is(first.dtype()) && !a.dtype().equal(first.dtype())) {
+    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())), "; expected ",
+               std::string(py::str(first.dtype())));
+  }
+  check_shape(op, name, a, shape);
+  if (!a.writeable() || !has_order(a, c_order(shape.size()))) {
+    value_error(op, ": ", name, " must be writeable and C-contiguous");
+  }
+  return a;
+}
+
+void check_shape(const char* op, const char* name, const py::array& a, const Shape& expected) {
+  if (shape_of(a) != expected) {
+    value_error(op, ": ", name, " has shape ", shape_text(a), "; expected ", shape_text(expected));
+  }
+}
+
+namespace {
+
+int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  if (!index) {
+    PyErr_Clear();
+    type_error(op, ": ", name, " holds a ", Py_TYPE(object.ptr())->tp_name, "; expected an int");
+  }
+  int overflow = 0;
+  const int64_t value = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  if (overflow || value < smallest || value > largest_size) {
+    value_error(op, ": ", name, " is ", std::string(py::str(object)), "; expected ", smallest,
+                " to ", largest_size);
+  }
+  return value;
+}
+
+}  // namespace
+
+Pair pair(const char* op, const char* name, py::handle object, int64_t smallest) {
+  if (PyIndex_Check(object.ptr())) {
+    const int64_t value = integer(op, name, object, smallest);
+    return {value, value};
+  }
+  if (!PySequence_Check(object.ptr()) || PyUnicode_Check(object.ptr()) ||
+      PySequence_Size(object.ptr()) != 2) {
+    PyErr_Clear();
+    type_error(op, ": ", name, " is ", std::string(py::repr(object)),
+               "; expected an int or a pair of ints");
+  }
+  const auto sequence = py::reinterpret_borrow<py::sequence>(object);
+  return {integer(op, name, py::object(sequence[0]), smallest),
+          integer(op, name, py::object(sequence[1]), smallest)};
+}
+
+Shape shape_argument(const char* op, const char* name, py::handle object, size_t ndim) {
+  if (!PySequence_Check(object.ptr()) ||
+      static_cast<size_t>(PySequence_Size(object.ptr())) != ndim) {
+    PyErr_Clear();
+    type_error(op, ": ", name, " is ", std::string(py::repr(object)), "; expected ", ndim, " ints");
+  }
+  Shape shape;
+  for (const py::handle item : py::reinterpret_borrow<py::sequence>(object))
+    shape.push_back(integer(op, name, item, 0));
+  return shape;
+}
+
+py::array empty(const char* op, Real type, const Shape& shape) {
+  return empty_bytes(op, dtype_of(type), shape);
+}
+
+py::array empty_bytes(const char* op, const py::dtype& type, const Shape& shape) {
+  return allocate_array(op, type, shape, c_order(shape.size()));
+}
+
+py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, int64_t H,
+                              int64_t W) {
+  return allocate_array(op, dtype_of(type), {N, C, H, W}, channels_last_order);
+}
+
+py::array empty_like(const char* op, const py::array& a) {
+  return allocate_array(op, a.dtype(), shape_of(a), axes_by_stride(a));
+}
+
+}  // namespace fastnn

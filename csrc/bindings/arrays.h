@@ -1,0 +1,174 @@
+// What every binding uses: arrays in (NumPy, buffers, DLPack; any strides), arrays out (from our
+// allocator), checks whose messages name the op, the argument, what came and what was expected, and
+// run(), which calls a kernel.
+//
+// A binding reads: check, infer the output's shape from shapes alone, allocate, run.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <array>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "../fastnn.h"
+#include "../memory.h"
+
+namespace fastnn {
+
+namespace py = pybind11;
+using Shape = std::vector<int64_t>;
+
+// Joins its arguments into a message.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+std::string shape_text(const Shape& shape);  // "(2, 3)"
+inline std::string shape_text(const py::array& a) {
+  return shape_text(Shape(a.shape(), a.shape() + a.ndim()));
+}
+
+template <class... Parts>
+[[noreturn]] void value_error(const Parts&... parts) {
+  throw py::value_error(text(parts...));
+}
+template <class... Parts>
+[[noreturn]] void type_error(const Parts&... parts) {
+  throw py::type_error(text(parts...));
+}
+
+// ---- arrays in
+// ----------------------------------------------------------------------------------------------------
+
+// Any object with an array inside as a NumPy array in native byte order, without a copy where
+// possible.
+py::array as_array(const char* op, const char* name, py::handle object);
+
+enum class Real { f32, f64 };
+// The element type of a floating-point argument; TypeError for any other.
+Real real_type(const char* op, const char* name, const py::array& a);
+
+// A floating-point array argument of `ndim` dimensions (-1: any number).
+py::array real_array(const char* op, const char* name, py::handle object, int ndim = -1);
+// The same for a further argument, which must have the element type of the first.
+py::array real_array_like(const char* op, const char* name, py::handle object,
+                          const py::array& first, const char* first_name, int ndim = -1);
+// An integer array argument as dense int64.
+py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle object, int ndim);
+
+// The same values with C-contiguous memory: `a` itself where it is so already.
+py::array contiguous(const py::array& a);
+// The same values of a 4-dimensional array with channels-last memory: `a` itself where it is so
+// already.
+py::array channels_last(const py::array& a);
+bool is_channels_last(const py::array& a);
+// A dense array (some order of its axes is C-contiguous) as it is, any other made C-contiguous: for
+// element-wise ops.
+py::array dense(const py::array& a);
+// `a` with the memory layout of the dense array `like`, which has the same shape.
+py::array with_layout_of(const py::array& like, const py::array& a);
+
+// An array that a kernel writes in place: floating-point, C-contiguous and writeable, of this
+// shape.
+py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,
+                       const Shape& shape);
+
+void check_shape(const char* op, const char* name, const py::array& a, const Shape& expected);
+
+template <class T>
+const T* data(const py::array& a) {
+  return static_cast<const T*>(a.data());
+}
+template <class T>
+T* mutable_data(py::array& a) {
+  return static_cast<T*>(a.mutable_data());
+}
+
+// An int, or a pair of them for height and width; each at least `smallest`.
+struct Pair {
+  int64_t h, w;
+};
+Pair pair(const char* op, const char* name, py::handle object, int64_t smallest);
+// A shape argument: a sequence of `ndim` non-negative ints.
+Shape shape_argument(const char* op, const char* name, py::handle object, size_t ndim);
+
+// (size + padding - window) / stride + 1 and the like must not overflow: sizes and window
+// parameters stay below this.
+constexpr int64_t largest_size = int64_t{1} << 40;
+
+// ---- arrays out
+// ---------------------------------------------------------------------------------------------------
+
+// New arrays from our allocator, contents undefined. ValueError (naming op) where the shape is too
+// large for any memory.
+py::array empty(const char* op, Real type, const Shape& shape);
+py::array empty_bytes(const char* op, const py::dtype& type, const Shape& shape);
+py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, int64_t H,
+                              int64_t W);
+py::array empty_like(
+    const char* op,
+    const py::array& a);  // shape, element type and memory layout of the dense array a
+
+// ---- calling kernels
+// ----------------------------------------------------------------------------------------------
+
+// Calls f.operator()<float>() or f.operator()<double>().
+template <class F>
+decltype(auto) by_type(Real type, F&& f) {
+  return type == Real::f32 ? f.template operator()<float>() : f.template operator()<double>();
+}
+
+// FASTNN_VERBOSE: one line an op on standard error.
+extern bool verbose;
+class VerboseLine {
+ public:
+  VerboseLine(const char* op, const std::string& shape);
+  ~VerboseLine();
+  VerboseLine(const VerboseLine&) = delete;
+  VerboseLine& operator=(const VerboseLine&) = delete;
+
+ private:
+  const char* op_;
+  std::string shape_;
+  double start_;
+};
+
+// Runs kernel(exec) without the GIL, on the process's number of threads and with
+// scratch_bytes(threads) bytes of scratch; `what` is the array whose shape FASTNN_VERBOSE prints.
+template <class ScratchBytes, class Kernel>
+void run(const char* op, const py::array& what, const ScratchBytes& scratch_bytes,
+         const Kernel& kernel) {
+  std::optional<VerboseLine> line;
+  if (verbose) line.emplace(op, shape_text(what));
+  const py::gil_scoped_release release;
+  const int threads = num_threads();
+  const size_t bytes = scratch_bytes(threads);
+  const Scratch scratch(bytes);
+  if (bytes && !scratch.data()) throw std::bad_alloc();
+  kernel(Exec{threads, scratch.data()});
+}
+template <class Kernel>
+void run(const char* op, const py::array& what, const Kernel& kernel) {
+  run(op, what, [](int) { return size_t{0}; }, kernel);
+}
+
+// ---- one function a stem
+// ------------------------------------------------------------------------------------------
+
+void bind_matmul(py::module_&);
+void bind_conv2d(py::module_&);
+void bind_linear(py::module_&);
+void bind_pool2d(py::module_&);
+void bind_activation(py::module_&);
+void bind_softmax(py::module_&);
+void bind_loss(py::module_&);
+void bind_optimizer(py::module_&);
+
+}  // namespace fastnn

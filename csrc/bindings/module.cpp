@@ -1,0 +1,138 @@
+// The module fastnn.ops: the kernels as plain functions, and the state of the process that they run
+// in.
+#include <cstdlib>
+
+#include "../threads.h"
+#include "arrays.h"
+
+namespace fastnn {
+namespace {
+
+Isa isa_argument(const std::string& name) {
+  Isa isa;
+  if (!isa_from_name(name.c_str(), &isa)) {
+    value_error("isa is '", name, "'; expected baseline, avx2, avx512 or neon");
+  }
+  if (!ops_for<float>(isa)) {
+    value_error("isa is '", name, "', which this processor or this build does not have");
+  }
+  return isa;
+}
+
+std::vector<std::string> isas() {
+  std::vector<std::string> names;
+  for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512, Isa::neon}) {
+    if (ops_for<float>(isa)) names.emplace_back(isa_name(isa));
+  }
+  return names;
+}
+
+// A misspelt variable must not pass for a setting that took effect.
+void check_environment() {
+  if (const char* name = std::getenv("FASTNN_ISA"); name && *name) {
+    try {
+      isa_argument(name);
+    } catch (const py::value_error& error) {
+      throw py::import_error(text("FASTNN_ISA: ", error.what()));
+    }
+  }
+  if (const char* value = std::getenv("FASTNN_NUM_THREADS"); value && *value) {
+    char* end = nullptr;
+    const long n = std::strtol(value, &end, 10);
+    if (*end || n < 1 || n > 4096) {
+      throw py::import_error(
+          text("FASTNN_NUM_THREADS is '", value, "'; expected an integer from 1 to 4096"));
+    }
+  }
+}
+
+py::dict info() {
+  const ThreadReport threads = thread_report();
+  py::dict d;
+  d["version"] = FASTNN_VERSION;
+  d["isa"] = isa_name(current_isa());
+  d["isa_detected"] = isa_name(detected_isa());
+  d["isas"] = isas();
+  d["threads"] = threads.threads;
+  d["threads_from"] = threads.reason;
+  d["cpus_affinity"] = threads.affinity;
+  d["cpus_cgroup_quota"] =
+      threads.cgroup_quota > 0 ? py::object(py::float_(threads.cgroup_quota)) : py::none();
+  d["openmp"] = threads.runtime;
+  d["compiler"] = FASTNN_COMPILER;
+  d["sanitizers"] = FASTNN_SANITIZE;
+  d["cuda"] = false;
+  return d;
+}
+
+py::dict memory() {
+  const MemoryStats s = memory_stats();
+  py::dict d;
+  d["live_bytes"] = s.live_bytes;
+  d["cached_bytes"] = s.cached_bytes;
+  d["peak_bytes"] = s.peak_bytes;
+  d["system_blocks"] = s.system_blocks;
+  d["allocations"] = s.allocations;
+  return d;
+}
+
+py::array empty_array(const Shape& shape, const py::object& dtype, bool channels_last_memory) {
+  const py::dtype type = py::dtype::from_args(dtype);
+  if (!channels_last_memory) {
+    if (type.kind() == 'O' || type.flags() & 0x01) type_error("empty: dtype holds Python objects");
+    return empty_bytes("empty", type, shape);
+  }
+  const py::array probe(type, Shape{0});
+  if (shape.size() != 4)
+    value_error("empty: channels_last needs 4 dimensions, shape is ", shape_text(shape));
+  return empty_channels_last("empty", real_type("empty", "dtype", probe), shape[0], shape[1],
+                             shape[2], shape[3]);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(ops, m) {
+  m.doc() =
+      "The kernels of fastnn as plain functions: arrays in (NumPy, buffers, DLPack), NumPy arrays "
+      "out.";
+  check_environment();
+  bind_activation(m);
+  bind_conv2d(m);
+  bind_linear(m);
+  bind_loss(m);
+  bind_matmul(m);
+  bind_optimizer(m);
+  bind_pool2d(m);
+  bind_softmax(m);
+
+  m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(),
+        py::arg("channels_last") = false, "An uninitialised array from the caching allocator.");
+  m.def(
+      "to_channels_last",
+      [](py::handle x) { return channels_last(real_array("to_channels_last", "x", x, 4)); },
+      py::arg("x"),
+      "x (N, C, H, W) with channels-last memory; x itself where it has that already.");
+  m.def(
+      "to_contiguous", [](py::handle x) { return contiguous(as_array("to_contiguous", "x", x)); },
+      py::arg("x"), "x with C-contiguous memory; x itself where it has that already.");
+  m.def("memory_stats", &memory, "Counters of the caching allocator, in bytes.");
+  m.def("empty_cache", &empty_cache,
+        "Returns the allocator's free blocks to the operating system.");
+  m.def("info", &info, "What this build and this process run on.");
+  m.def("isa", [] { return isa_name(current_isa()); }, "The instruction set in use.");
+  m.def("isas", &isas, "The instruction sets that this build and this processor have.");
+  m.def(
+      "set_isa", [](const std::string& name) { set_isa(isa_argument(name)); }, py::arg("isa"),
+      "Chooses the instruction set for all later calls.");
+  m.def("get_num_threads", &num_threads, "The number of threads that kernels use.");
+  m.def(
+      "set_num_threads",
+      [](int threads) {
+        if (threads < 1)
+          value_error("set_num_threads: threads is ", threads, "; expected at least 1");
+        set_num_threads(threads);
+      },
+      py::arg("threads"), "Sets the number of threads that kernels use.");
+}
+
+}  // namespace fastnn

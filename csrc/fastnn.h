@@ -1,0 +1,170 @@
+// The C++ API of fastnn: shape structs, the table of kernels of one instruction set, and how to
+// choose a table.
+//
+//   const fastnn::Ops<float>& ops = fastnn::ops<float>();              // the best table of this
+//   processor fastnn::Exec exec{.threads = fastnn::num_threads()}; ops.activation_forward(exec,
+//   fastnn::Activation::relu, n, x, y);
+//
+// Arrays. Activations are channels-last and dense: x[n][h][w][c], y[n][p][q][k]. Weights are stored
+// as published: w[k][c / groups][r][s] for convolutions, w[out][in] for linear layers. Everything
+// else is row-major and dense.
+//
+// Gradient contract. Kernels overwrite activation gradients. Parameter gradients (dw, db) are
+// overwritten, or added to when `accumulate` is true. A null pointer for an optional array (bias,
+// db, argmax, ...) means "not wanted".
+//
+// Scratch. Kernels do not allocate: where a `<op>_scratch_bytes(shape, threads)` stands beside an
+// op, its Exec must carry that many bytes, 64-byte aligned, for that number of threads. The result
+// never depends on the number of threads.
+//
+// Kernels trust their arguments (the bindings check them), are noexcept, and may be called from
+// several threads at once. A null entry of a table means that the operation is not supported there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fastnn {
+
+enum class Isa : int { baseline, avx2, avx512, neon };
+
+// How a kernel runs: at most `threads` threads, and scratch memory where the op asks for it.
+struct Exec {
+  int threads = 1;
+  void* scratch = nullptr;
+};
+
+// c (+)= a b + bias: c[i * c_row + j] over k of a[i * a_row + k * a_col] * b[k * b_row + j *
+// b_col], bias one value a column.
+struct GemmShape {
+  int64_t M, N, K;
+  int64_t a_row, a_col, b_row, b_col, c_row;
+};
+
+// x (N, C, H, W), w (K, C / groups, R, S), y (N, K, P, Q). Padding is that before the first row and
+// column; what is read beyond the last ones is zero as well, so P and Q decide how much padding
+// there is behind.
+struct Conv2dShape {
+  int64_t N, C, H, W, K, R, S, P, Q;
+  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+};
+
+// x (N, C, H, W), windows R x S, y (N, C, P, Q). pad_h and pad_w on both sides; a window may reach
+// beyond the padding (ceil_mode). divisor: 0 for the window size (as count_include_pad says), or
+// the number to divide by.
+struct Pool2dShape {
+  int64_t N, C, H, W, R, S, P, Q;
+  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+  bool count_include_pad;
+  int64_t divisor;
+};
+
+// x (N, I), w (O, I), y (N, O).
+struct LinearShape {
+  int64_t N, I, O;
+};
+
+// Rows of C classes. A label equal to ignore_index makes its row count for nothing.
+struct SoftmaxShape {
+  int64_t N, C;
+};
+
+enum class Activation : int { relu, sigmoid, tanh };
+
+// One SGD step, PyTorch's order of operations: g = (maximize ? -g : g) + weight_decay * p;
+// buf = first_step ? g : momentum * buf + (1 - dampening) * g; p -= lr * (nesterov ? g + momentum *
+// buf : buf).
+struct SgdStep {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize;
+};
+
+// One parameter of a fused optimizer call: n elements. buf is the momentum buffer (null without
+// momentum), first_step says that it holds nothing yet.
+template <class T>
+struct SgdParam {
+  T* p;
+  const T* g;
+  T* buf;
+  int64_t n;
+  bool first_step;
+};
+
+// The width in bytes of one max-pooling window position (r * S + s).
+inline int64_t argmax_bytes(const Pool2dShape& s) noexcept { return s.R * s.S <= 256 ? 1 : 4; }
+
+template <class T>
+struct Ops {
+  Isa isa;
+  int64_t lanes;  // elements of T in a vector
+
+  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols: NCHW -> NHWC with rows = C, cols = H
+  // * W, and back.
+  void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y);
+
+  size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
+  void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,
+               bool accumulate);
+
+  size_t (*conv2d_forward_scratch_bytes)(const Conv2dShape&, int threads);
+  void (*conv2d_forward)(const Exec&, const Conv2dShape&, const T* x, const T* w, const T* b, T* y);
+  size_t (*conv2d_backward_input_scratch_bytes)(const Conv2dShape&, int threads);
+  void (*conv2d_backward_input)(const Exec&, const Conv2dShape&, const T* dy, const T* w, T* dx);
+  size_t (*conv2d_backward_weight_scratch_bytes)(const Conv2dShape&, int threads);
+  void (*conv2d_backward_weight)(const Exec&, const Conv2dShape&, const T* dy, const T* x, T* dw,
+                                 T* db, bool accumulate);
+
+  size_t (*linear_scratch_bytes)(const LinearShape&, int threads);  // of each of the three passes
+  void (*linear_forward)(const Exec&, const LinearShape&, const T* x, const T* w, const T* b, T* y);
+  void (*linear_backward_input)(const Exec&, const LinearShape&, const T* dy, const T* w, T* dx);
+  void (*linear_backward_weight)(const Exec&, const LinearShape&, const T* dy, const T* x, T* dw,
+                                 T* db, bool accumulate);
+
+  // argmax: one window position of argmax_bytes(shape) bytes an output element.
+  void (*max_pool2d_forward)(const Exec&, const Pool2dShape&, const T* x, T* y, void* argmax);
+  void (*max_pool2d_backward)(const Exec&, const Pool2dShape&, const T* dy, const void* argmax,
+                              T* dx);
+  void (*avg_pool2d_forward)(const Exec&, const Pool2dShape&, const T* x, T* y);
+  void (*avg_pool2d_backward)(const Exec&, const Pool2dShape&, const T* dy, T* dx);
+
+  // Element-wise over n elements; backward from the output y. In place (y = x, dx = dy) is allowed.
+  void (*activation_forward)(const Exec&, Activation, int64_t n, const T* x, T* y);
+  void (*activation_backward)(const Exec&, Activation, int64_t n, const T* dy, const T* y, T* dx);
+
+  void (*softmax_forward)(const Exec&, const SoftmaxShape&, const T* x, T* y);
+  void (*softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);
+  void (*log_softmax_forward)(const Exec&, const SoftmaxShape&, const T* x, T* y);
+  void (*log_softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);
+
+  // loss[n] = log(sum_c exp(x[n][c])) - x[n][labels[n]], 0 for an ignored row; y[n][c] = log
+  // softmax (null at inference). Backward: dx[n][c] = dloss[n] * (exp(y[n][c]) - (c == labels[n])),
+  // 0 for an ignored row.
+  void (*softmax_cross_entropy_forward)(const Exec&, const SoftmaxShape&, const T* x,
+                                        const int64_t* labels, int64_t ignore_index, T* loss, T* y);
+  void (*softmax_cross_entropy_backward)(const Exec&, const SoftmaxShape&, const T* dloss,
+                                         const T* y, const int64_t* labels, int64_t ignore_index,
+                                         T* dx);
+
+  // All parameters in one call.
+  void (*sgd)(const Exec&, const SgdStep&, int64_t count, const SgdParam<T>* params);
+};
+
+// The table in use: the best one that the processor, the operating system and FASTNN_ISA allow, or
+// what set_isa chose.
+template <class T>
+const Ops<T>& ops() noexcept;
+
+// The table of one instruction set; null where it is not compiled in or the processor lacks it.
+template <class T>
+const Ops<T>* ops_for(Isa isa) noexcept;
+
+Isa current_isa() noexcept;
+Isa detected_isa() noexcept;     // the best one that this processor and this build support
+bool set_isa(Isa isa) noexcept;  // false where it is not available
+const char* isa_name(Isa isa) noexcept;
+bool isa_from_name(const char* name, Isa* isa) noexcept;
+
+int num_threads() noexcept;
+void set_num_threads(int threads) noexcept;  // at least 1
+
+}  // namespace fastnn

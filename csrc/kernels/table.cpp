@@ -1,0 +1,41 @@
+// The table of this instruction set.
+#include "table.h"
+
+#include "vec.h"
+
+namespace fastnn::FASTNN_ISA {
+namespace {
+
+template <class T>
+Ops<T> make_table() {
+  Ops<T> t{};
+  t.isa = this_isa;
+  t.lanes = lanes<T>;
+  fill_layout(t);
+  fill_gemm(t);
+  fill_conv2d(t);
+  fill_linear(t);
+  fill_pool2d(t);
+  fill_activation(t);
+  fill_softmax(t);
+  fill_loss(t);
+  fill_optimizer(t);
+  return t;
+}
+
+}  // namespace
+
+const Ops<float>& table_float();
+const Ops<double>& table_double();
+
+const Ops<float>& table_float() {
+  static const Ops<float> table = make_table<float>();
+  return table;
+}
+
+const Ops<double>& table_double() {
+  static const Ops<double> table = make_table<double>();
+  return table;
+}
+
+}  // namespace fastnn::FASTNN_ISA

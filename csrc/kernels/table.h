@@ -1,0 +1,22 @@
+// What table.cpp gathers: each stem writes its entries into the table of its instruction set.
+#pragma once
+
+#include "../fastnn.h"
+
+namespace fastnn::FASTNN_ISA {
+
+#define FASTNN_STEM(name)        \
+  void fill_##name(Ops<float>&); \
+  void fill_##name(Ops<double>&);
+FASTNN_STEM(layout)
+FASTNN_STEM(gemm)
+FASTNN_STEM(conv2d)
+FASTNN_STEM(linear)
+FASTNN_STEM(pool2d)
+FASTNN_STEM(activation)
+FASTNN_STEM(softmax)
+FASTNN_STEM(loss)
+FASTNN_STEM(optimizer)
+#undef FASTNN_STEM
+
+}  // namespace fastnn::FASTNN_ISA

@@ -1,0 +1,29 @@
+// Threads: how many, and the one loop that uses them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "fastnn.h"
+
+namespace fastnn {
+
+using RangeBody = void (*)(void* context, int64_t begin, int64_t end, int thread);
+
+// Calls body on contiguous ranges that cover [0, n), on at most `threads` threads and with at least
+// `grain` items each. `thread` counts from 0 to the number of threads in use. Denormals are flushed
+// to zero inside, whatever the thread, and the caller's floating-point state is restored. A body
+// must not let its result depend on how the range was cut.
+void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body, void* context) noexcept;
+
+// How num_threads() came about, for `fastnn info`.
+struct ThreadReport {
+  int threads;
+  std::string reason;
+  int affinity;         // CPUs in this process's affinity mask
+  double cgroup_quota;  // CPUs that the cgroup grants, 0 for no limit
+  std::string runtime;  // the OpenMP runtime's name and version, or "none"
+};
+ThreadReport thread_report();
+
+}  // namespace fastnn
