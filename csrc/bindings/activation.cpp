@@ -8,10 +8,10 @@ py::array forward(const char* op, Activation activation, py::handle x_object) {
   const py::array x = dense(real_array(op, "x", x_object));
   py::array y = empty_like(op, x);
   by_type(real_type(op, "x", x), [&]<class T>() {
-    run(op, x,
-        [n = x.size(), activation, from = data<T>(x), to = mutable_data<T>(y)](const Exec& exec) {
-          ops<T>().activation_forward(exec, activation, n, from, to);
-        });
+    const auto kernel = supported(op, ops<T>().activation_forward);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    run(op, x, [&](const Exec& exec) { kernel(exec, activation, x.size(), from, to); });
   });
   return y;
 }
@@ -24,9 +24,11 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
   dy = with_layout_of(y, dy);
   py::array dx = empty_like(op, y);
   by_type(real_type(op, "y", y), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().activation_backward);
+    const T *dy_data = data<T>(dy), *y_data = data<T>(y);
+    T* dx_data = mutable_data<T>(dx);
     run(op, y,
-        [n = y.size(), activation, dyp = data<T>(dy), yp = data<T>(y), dxp = mutable_data<T>(dx)](
-            const Exec& exec) { ops<T>().activation_backward(exec, activation, n, dyp, yp, dxp); });
+        [&](const Exec& exec) { kernel(exec, activation, y.size(), dy_data, y_data, dx_data); });
   });
   return dx;
 }

@@ -125,6 +125,16 @@ decltype(auto) by_type(Real type, F&& f) {
   return type == Real::f32 ? f.template operator()<float>() : f.template operator()<double>();
 }
 
+// An entry of the table in use; NotImplementedError where it is null.
+template <class Kernel>
+Kernel* supported(const char* op, Kernel* kernel) {
+  if (!kernel) {
+    PyErr_Format(PyExc_NotImplementedError, "%s: not supported on %s", op, isa_name(current_isa()));
+    throw py::error_already_set();
+  }
+  return kernel;
+}
+
 // FASTNN_VERBOSE: one line an op on standard error.
 extern bool verbose;
 class VerboseLine {
