@@ -1,0 +1,7 @@
+"""Datasets, batches and the idx file format."""
+
+from .dataset import ArrayDataset, Dataset, Subset
+from .idx import read_idx, write_idx
+from .loader import DataLoader
+
+__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "read_idx", "write_idx"]
