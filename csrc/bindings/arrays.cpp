@@ -319,4 +319,26 @@ py::array empty_like(const char* op, const py::array& a) {
   return allocate_array(op, a.dtype(), shape_of(a), axes_by_stride(a));
 }
 
+ParameterGradients::ParameterGradients(const char* op, const py::array& dy,
+                                       const Shape& weight_shape, int64_t bias_size, bool bias,
+                                       const py::object& dw_object, const py::object& db_object,
+                                       bool accumulate) {
+  const Real type = real_type(op, "dy", dy);
+  const auto gradient = [&](const char* name, const py::object& given, const Shape& shape) {
+    if (!given.is_none()) return output_array(op, name, given, dy, shape);
+    if (accumulate) value_error(op, ": accumulate needs ", name, ", the array to add to");
+    return empty(op, type, shape);
+  };
+  dw = gradient("dw", dw_object, weight_shape);
+  if (bias) {
+    db = gradient("db", db_object, {bias_size});
+  } else if (!db_object.is_none()) {
+    value_error(op, ": db is given, but bias is False");
+  }
+}
+
+py::tuple ParameterGradients::result(bool bias) const {
+  return py::make_tuple(dw, bias ? py::object(db) : py::none());
+}
+
 }  // namespace fastnn

@@ -1,8 +1,84 @@
+// y[n][o] = b[o] + sum_i x[n][i] w[o][i];  dx[n][i] = sum_o dy[n][o] w[o][i];  dw[o][i] = sum_n
+// dy[n][o] x[n][i]; db[o] = sum_n dy[n][o]. Each is one matrix product of 2 N I O operations
+// (gemm.cpp).
+#include "gemm.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
+namespace {
 
-void fill_linear(Ops<float>&) {}
-void fill_linear(Ops<double>&) {}
+constexpr GemmShape forward_gemm(const LinearShape& s) {
+  return {.M = s.N,
+          .N = s.O,
+          .K = s.I,
+          .a_row = s.I,
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = s.I,
+          .c_row = s.O};
+}
+constexpr GemmShape backward_input_gemm(const LinearShape& s) {
+  return {.M = s.N,
+          .N = s.I,
+          .K = s.O,
+          .a_row = s.O,
+          .a_col = 1,
+          .b_row = s.I,
+          .b_col = 1,
+          .c_row = s.I};
+}
+constexpr GemmShape backward_weight_gemm(const LinearShape& s) {
+  return {.M = s.O,
+          .N = s.I,
+          .K = s.N,
+          .a_row = 1,
+          .a_col = s.O,
+          .b_row = s.I,
+          .b_col = 1,
+          .c_row = s.I};
+}
+
+template <class T>
+size_t linear_scratch_bytes(const LinearShape& s, int threads) {
+  size_t bytes = column_sums_scratch_bytes(s.N, s.O, sizeof(T));
+  for (const GemmShape& g : {forward_gemm(s), backward_input_gemm(s), backward_weight_gemm(s)}) {
+    const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
+    if (needed > bytes) bytes = needed;
+  }
+  return bytes;
+}
+
+template <class T>
+void linear_forward(const Exec& exec, const LinearShape& s, const T* x, const T* w, const T* b,
+                    T* y) {
+  gemm(exec, forward_gemm(s), x, w, b, y, false);
+}
+
+template <class T>
+void linear_backward_input(const Exec& exec, const LinearShape& s, const T* dy, const T* w, T* dx) {
+  const T* no_bias = nullptr;
+  gemm(exec, backward_input_gemm(s), dy, w, no_bias, dx, false);
+}
+
+template <class T>
+void linear_backward_weight(const Exec& exec, const LinearShape& s, const T* dy, const T* x, T* dw,
+                            T* db, bool accumulate) {
+  const T* no_bias = nullptr;
+  gemm(exec, backward_weight_gemm(s), dy, x, no_bias, dw, accumulate);
+  if (db) column_sums(exec, s.N, s.O, dy, db, accumulate);
+}
+
+template <class T>
+void fill(Ops<T>& t) {
+  t.linear_scratch_bytes = linear_scratch_bytes<T>;
+  t.linear_forward = linear_forward<T>;
+  t.linear_backward_input = linear_backward_input<T>;
+  t.linear_backward_weight = linear_backward_weight<T>;
+}
+
+}  // namespace
+
+void fill_linear(Ops<float>& t) { fill(t); }
+void fill_linear(Ops<double>& t) { fill(t); }
 
 }  // namespace fastnn::FASTNN_ISA

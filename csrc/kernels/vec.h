@@ -84,10 +84,21 @@ FASTNN_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// n ones, then zeros: the mask of a partial load starts at [8 - n].
+alignas(64) constexpr int32_t partial_masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
+                                                   0,  0,  0,  0,  0,  0,  0,  0};
+FASTNN_INLINE __m256i partial_mask(int64_t bytes) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(partial_masks + 8 - bytes / 4));
+}
+#endif
+
 // The first n lanes (0 <= n <= lanes), the others zero. Memory behind them is not touched.
 FASTNN_INLINE VecF32 load(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (VecF32)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return (VecF32)_mm256_maskload_ps(p, partial_mask(4 * n));
 #else
   VecF32 v{};
   std::memcpy(&v, p, static_cast<size_t>(n) * sizeof *p);
@@ -97,6 +108,8 @@ FASTNN_INLINE VecF32 load(const float* p, int64_t n) {
 FASTNN_INLINE VecF64 load(const double* p, int64_t n) {
 #if defined(__AVX512F__)
   return (VecF64)_mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return (VecF64)_mm256_maskload_pd(p, partial_mask(8 * n));
 #else
   VecF64 v{};
   std::memcpy(&v, p, static_cast<size_t>(n) * sizeof *p);
@@ -106,6 +119,8 @@ FASTNN_INLINE VecF64 load(const double* p, int64_t n) {
 FASTNN_INLINE void store(float* p, const VecF32& v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, partial_mask(4 * n), (__m256)v);
 #else
   std::memcpy(p, &v, static_cast<size_t>(n) * sizeof *p);
 #endif
@@ -113,6 +128,8 @@ FASTNN_INLINE void store(float* p, const VecF32& v, int64_t n) {
 FASTNN_INLINE void store(double* p, const VecF64& v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), (__m512d)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_pd(p, partial_mask(8 * n), (__m256d)v);
 #else
   std::memcpy(p, &v, static_cast<size_t>(n) * sizeof *p);
 #endif

@@ -1,0 +1,134 @@
+// The micro-kernel that everything dense is built on, and the matrix product made of it.
+//
+// A tile holds MR rows (pixels, samples) by NV vectors (output channels) of c in registers over its
+// whole reduction. The reduction is a list of terms, so that a convolution walks its taps without
+// im2col:
+//   c[i][j] = bias[j] + sum over terms t and k < t.k of a[t.a + i * a_row + k * a_col] * b[t.b + k
+//   * b_row + j],
+// added to c if `accumulate`. Every element sums its products in the order of the terms, one fma
+// after the other, in any tile: results do not depend on how the rows and columns were cut into
+// tiles.
+#pragma once
+
+#include "parallel.h"
+#include "vec.h"
+
+namespace fastnn::FASTNN_ISA {
+
+// The matrix product as in fastnn.h.
+size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item);
+void gemm(const Exec&, const GemmShape&, const float* a, const float* b, const float* bias,
+          float* c, bool accumulate);
+void gemm(const Exec&, const GemmShape&, const double* a, const double* b, const double* bias,
+          double* c, bool accumulate);
+
+// out[j] (+)= sum over i < rows of x[i * cols + j], in fixed blocks of rows.
+size_t column_sums_scratch_bytes(int64_t rows, int64_t cols, size_t item);
+void column_sums(const Exec&, int64_t rows, int64_t cols, const float* x, float* out,
+                 bool accumulate);
+void column_sums(const Exec&, int64_t rows, int64_t cols, const double* x, double* out,
+                 bool accumulate);
+
+namespace {
+
+// 32 registers hold 14 x 2 accumulators, 2 vectors of b and a broadcast element of a; 16 hold 6
+// x 2.
+constexpr int tile_rows = vector_registers == 32 ? 14 : 6;
+constexpr int tile_vectors = 2;
+template <class T>
+constexpr int64_t panel_width = tile_vectors * lanes<T>;  // columns of a packed panel of b
+
+struct Term {
+  int64_t a, b, k;
+};
+
+template <class T>
+struct TileArgs {
+  const T* a;
+  int64_t a_row, a_col;
+  const T* b;
+  int64_t b_row;
+  const Term* terms;
+  int64_t n_terms;
+  T* c;
+  int64_t c_row;
+  const T* bias;    // null: none
+  int64_t columns;  // 1 to NV * lanes
+  bool accumulate;
+};
+
+// PartialB: rows of b end with the last valid column (b is not a zero-padded panel).
+template <class T, int MR, int NV, bool PartialB>
+void tile(const TileArgs<T>& t) {
+  using V = Vec<T>;
+  constexpr int64_t L = lanes<T>;
+  const int64_t last = t.columns - (NV - 1) * L;  // valid lanes of the last vector
+  V acc[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) acc[i][j] = V{};
+  }
+  for (const Term *term = t.terms, *end = t.terms + t.n_terms; term != end; ++term) {
+    const T* a = t.a + term->a;
+    const T* b = t.b + term->b;
+    for (int64_t k = term->k; k > 0; --k) {
+      V bv[NV];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) {
+        bv[j] = PartialB && j == NV - 1 ? load(b + j * L, last) : load(b + j * L);
+      }
+#pragma GCC unroll 32
+      for (int i = 0; i < MR; ++i) {
+        const V av = splat(a[i * t.a_row]);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+      }
+      a += t.a_col;
+      b += t.b_row;
+    }
+  }
+  const bool whole = last == L;
+#pragma GCC unroll 4
+  for (int j = 0; j < NV; ++j) {
+    const bool full = j < NV - 1 || whole;
+    V bias{};
+    if (t.bias) bias = full ? load(t.bias + j * L) : load(t.bias + j * L, last);
+#pragma GCC unroll 32
+    for (int i = 0; i < MR; ++i) {
+      T* c = t.c + i * t.c_row + j * L;
+      V v = acc[i][j] + bias;
+      if (full) {
+        if (t.accumulate) v = load(c) + v;
+        store(c, v);
+      } else {
+        if (t.accumulate) v = load(c, last) + v;
+        store(c, v, last);
+      }
+    }
+  }
+}
+
+template <class T, bool PartialB, int NV, int MR>
+void run_tile_rows(int64_t rows, const TileArgs<T>& t) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return run_tile_rows<T, PartialB, NV, MR - 1>(rows, t);
+  }
+  tile<T, MR, NV, PartialB>(t);
+}
+
+// The tile of `rows` (1 to tile_rows) by t.columns (1 to panel_width).
+template <class T, bool PartialB = false>
+void run_tile(int64_t rows, const TileArgs<T>& t) {
+  if (t.columns > lanes<T>) {
+    run_tile_rows<T, PartialB, 2, tile_rows>(rows, t);
+  } else {
+    run_tile_rows<T, PartialB, 1, tile_rows>(rows, t);
+  }
+}
+
+// Cuts n rows into ceil(n / tile_rows) tiles of almost equal height: the first row of tile i.
+FASTNN_INLINE int64_t tile_begin(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
+
+}  // namespace
+}  // namespace fastnn::FASTNN_ISA
