@@ -215,9 +215,7 @@ def max_pool2d_backward(dy, argmax, input_size, kernel_size, stride=None, paddin
     return unpad(dxp, padding, input_size[2:])
 
 
-def avg_pool2d_divisor(
-    size, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override
-):
+def avg_pool2d_divisor(size, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override):
     """(P, Q) divisors: how many positions of each window count.
 
     Input always counts, padding if count_include_pad says so, what lies beyond the padding never.

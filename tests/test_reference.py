@@ -69,9 +69,7 @@ def over(table):
     return pytest.mark.parametrize(("shape", "kwargs"), table.values(), ids=table.keys())
 
 
-over_convs = pytest.mark.parametrize(
-    ("shape", "weight_shape", "kwargs"), CONVS.values(), ids=CONVS.keys()
-)
+over_convs = pytest.mark.parametrize(("shape", "weight_shape", "kwargs"), CONVS.values(), ids=CONVS.keys())
 
 
 @pytest.fixture
@@ -264,9 +262,7 @@ def test_max_pool2d_gradient(rng, shape, kwargs):
 def assert_max_pool2d_equals_pytorch(torch, x, kwargs):
     y, argmax = ref.max_pool2d_forward(x, **kwargs)
     dy = np.random.default_rng(1).normal(size=y.shape)
-    expected, dx = torch_autograd(
-        torch, lambda x: torch.nn.functional.max_pool2d(x, **kwargs), dy, x
-    )
+    expected, dx = torch_autograd(torch, lambda x: torch.nn.functional.max_pool2d(x, **kwargs), dy, x)
     assert_same(y, expected)
     windowing = without(kwargs, "ceil_mode")
     assert_same(ref.max_pool2d_backward(dy, argmax, x.shape, **windowing), dx)
@@ -351,9 +347,7 @@ def test_avg_pool2d_equals_pytorch(torch, rng, shape, kwargs):
     x = rng.normal(size=shape)
     y = ref.avg_pool2d_forward(x, **kwargs)
     dy = rng.normal(size=y.shape)
-    expected, dx = torch_autograd(
-        torch, lambda x: torch.nn.functional.avg_pool2d(x, **kwargs), dy, x
-    )
+    expected, dx = torch_autograd(torch, lambda x: torch.nn.functional.avg_pool2d(x, **kwargs), dy, x)
     assert_same(y, expected)
     assert_same(ref.avg_pool2d_backward(dy, shape, **kwargs), dx)
 
@@ -449,18 +443,14 @@ def test_softmax_cross_entropy_gradient(rng, labels, ignore, reduction):
         assert np.isnan(ref.softmax_cross_entropy_forward(x, labels, ignore, reduction))
         assert_array_equal(dx, np.zeros_like(x), strict=True)
         return
-    assert_gradient(
-        dx, lambda x: ref.softmax_cross_entropy_forward(x, labels, ignore, reduction), x, dy
-    )
+    assert_gradient(dx, lambda x: ref.softmax_cross_entropy_forward(x, labels, ignore, reduction), x, dy)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @over_labels
 def test_softmax_cross_entropy_equals_pytorch(torch, rng, labels, ignore, reduction):
     def cross_entropy(x):
-        return torch.nn.functional.cross_entropy(
-            x, torch.tensor(labels), ignore_index=ignore, reduction=reduction
-        )
+        return torch.nn.functional.cross_entropy(x, torch.tensor(labels), ignore_index=ignore, reduction=reduction)
 
     dy = rng.normal(size=len(labels) if reduction == "none" else ())
     finite = rng.normal(size=(len(labels), 4)) * 30

@@ -110,13 +110,14 @@ py::array swap_layout(const py::array& a, bool to_channels_last) {
   py::array copy = to_channels_last ? empty_channels_last("copy", type, N, C, H, W)
                                     : empty("copy", type, {N, C, H, W});
   by_type(type, [&]<class T>() {
+    const auto kernel = supported("copy", ops<T>().transpose);
     const T* x = data<T>(a);
     T* y = mutable_data<T>(copy);
     run(to_channels_last ? "to_channels_last" : "to_channels_first", a, [&](const Exec& exec) {
       if (to_channels_last) {
-        ops<T>().transpose(exec, N, C, H * W, x, y);
+        kernel(exec, N, C, H * W, x, y);
       } else {
-        ops<T>().transpose(exec, N, H * W, C, x, y);
+        kernel(exec, N, H * W, C, x, y);
       }
     });
   });

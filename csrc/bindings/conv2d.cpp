@@ -1,7 +1,172 @@
+// fastnn.ops: conv2d_forward, conv2d_backward_input, conv2d_backward_weight.
 #include "arrays.h"
 
 namespace fastnn {
+namespace {
 
-void bind_conv2d(py::module_&) {}
+// The window of a convolution as the caller gives it.
+struct Window {
+  Pair stride, padding, dilation;
+  int64_t groups;
+  Window(const char* op, py::handle stride_object, py::handle padding_object,
+         py::handle dilation_object, int64_t groups_given)
+      : stride(pair(op, "stride", stride_object, 1)),
+        padding(pair(op, "padding", padding_object, 0)),
+        dilation(pair(op, "dilation", dilation_object, 1)),
+        groups(groups_given) {
+    if (groups < 1) value_error(op, ": groups is ", groups, "; expected at least 1");
+  }
+};
+
+int64_t output_size(const char* op, const char* what, int64_t size, int64_t kernel, int64_t stride,
+                    int64_t padding, int64_t dilation) {
+  const __int128 span = static_cast<__int128>(dilation) * (kernel - 1) + 1;
+  const __int128 padded = static_cast<__int128>(size) + 2 * static_cast<__int128>(padding);
+  if (span > padded) {
+    value_error(op, ": the kernel covers ", static_cast<int64_t>(span), " ", what,
+                ", the padded input has ", static_cast<int64_t>(padded));
+  }
+  return static_cast<int64_t>((padded - span) / stride + 1);
+}
+
+// The whole shape from those of x and w; everything that can be wrong with them is.
+Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const Window& window) {
+  for (const int64_t n : w) {
+    if (n < 1)
+      value_error(op, ": weight has shape ", shape_text(w), "; expected sizes of at least 1");
+  }
+  if (x[2] < 1 || x[3] < 1) {
+    value_error(op, ": x has shape ", shape_text(x), "; expected a height and width of at least 1");
+  }
+  if (x[1] % window.groups != 0 || w[0] % window.groups != 0) {
+    value_error(op, ": x has ", x[1], " channels, weight has ", w[0],
+                " output channels; expected multiples of ", window.groups, " groups");
+  }
+  if (w[1] != x[1] / window.groups) {
+    value_error(op, ": weight has ", w[1] * window.groups, " input channels",
+                window.groups > 1 ? " in all groups" : "", ", x has ", x[1]);
+  }
+  return {.N = x[0],
+          .C = x[1],
+          .H = x[2],
+          .W = x[3],
+          .K = w[0],
+          .R = w[2],
+          .S = w[3],
+          .P = output_size(op, "rows", x[2], w[2], window.stride.h, window.padding.h,
+                           window.dilation.h),
+          .Q = output_size(op, "columns", x[3], w[3], window.stride.w, window.padding.w,
+                           window.dilation.w),
+          .stride_h = window.stride.h,
+          .stride_w = window.stride.w,
+          .pad_h = window.padding.h,
+          .pad_w = window.padding.w,
+          .dilation_h = window.dilation.h,
+          .dilation_w = window.dilation.w,
+          .groups = window.groups};
+}
+
+Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
+
+py::array forward(py::handle x_object, py::handle w_object, const py::object& b_object,
+                  py::handle stride, py::handle padding, py::handle dilation, int64_t groups) {
+  const char* const op = "conv2d_forward";
+  py::array x = real_array(op, "x", x_object, 4);
+  const py::array w = contiguous(real_array_like(op, "weight", w_object, x, "x", 4));
+  const Conv2dShape s =
+      conv2d_shape(op, shape_of(x), shape_of(w), Window(op, stride, padding, dilation, groups));
+  py::array b;
+  if (!b_object.is_none()) {
+    b = contiguous(real_array_like(op, "bias", b_object, x, "x", 1));
+    check_shape(op, "bias", b, {s.K});
+  }
+  const Real type = real_type(op, "x", x);
+  py::array y = empty_channels_last(op, type, s.N, s.K, s.P, s.Q);
+  if (y.size() == 0) return y;
+  x = channels_last(x);
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().conv2d_forward);
+    const T *x_data = data<T>(x), *w_data = data<T>(w),
+            *b_data = b_object.is_none() ? nullptr : data<T>(b);
+    T* y_data = mutable_data<T>(y);
+    run(
+        op, y, [&](int threads) { return ops<T>().conv2d_forward_scratch_bytes(s, threads); },
+        [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); });
+  });
+  return y;
+}
+
+py::array backward_input(py::handle dy_object, py::handle w_object, py::handle input_size,
+                         py::handle stride, py::handle padding, py::handle dilation,
+                         int64_t groups) {
+  const char* const op = "conv2d_backward_input";
+  py::array dy = real_array(op, "dy", dy_object, 4);
+  const py::array w = contiguous(real_array_like(op, "weight", w_object, dy, "dy", 4));
+  const Conv2dShape s = conv2d_shape(op, shape_argument(op, "input_size", input_size, 4),
+                                     shape_of(w), Window(op, stride, padding, dilation, groups));
+  check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
+  const Real type = real_type(op, "dy", dy);
+  py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
+  if (dx.size() == 0) return dx;
+  dy = channels_last(dy);
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().conv2d_backward_input);
+    const T *dy_data = data<T>(dy), *w_data = data<T>(w);
+    T* dx_data = mutable_data<T>(dx);
+    run(
+        op, dx,
+        [&](int threads) { return ops<T>().conv2d_backward_input_scratch_bytes(s, threads); },
+        [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); });
+  });
+  return dx;
+}
+
+py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle weight_size,
+                          py::handle stride, py::handle padding, py::handle dilation,
+                          int64_t groups, bool bias, const py::object& dw_object,
+                          const py::object& db_object, bool accumulate) {
+  const char* const op = "conv2d_backward_weight";
+  py::array dy = real_array(op, "dy", dy_object, 4);
+  py::array x = real_array_like(op, "x", x_object, dy, "dy", 4);
+  const Shape weight_shape = shape_argument(op, "weight_size", weight_size, 4);
+  const Conv2dShape s =
+      conv2d_shape(op, shape_of(x), weight_shape, Window(op, stride, padding, dilation, groups));
+  check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
+  ParameterGradients gradients(op, dy, weight_shape, s.K, bias, dw_object, db_object, accumulate);
+  dy = channels_last(dy);
+  x = channels_last(x);
+  by_type(real_type(op, "dy", dy), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().conv2d_backward_weight);
+    const T *dy_data = data<T>(dy), *x_data = data<T>(x);
+    T *dw_data = mutable_data<T>(gradients.dw),
+      *db_data = bias ? mutable_data<T>(gradients.db) : nullptr;
+    run(
+        op, gradients.dw,
+        [&](int threads) { return ops<T>().conv2d_backward_weight_scratch_bytes(s, threads); },
+        [&](const Exec& exec) { kernel(exec, s, dy_data, x_data, dw_data, db_data, accumulate); });
+  });
+  return gradients.result(bias);
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  m.def("conv2d_forward", &forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
+        py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
+        py::arg("groups") = 1,
+        "y = x * weight + bias: (N, C, H, W), (K, C / groups, R, S), (K,) -> (N, K, P, Q), "
+        "channels-last in memory.");
+  m.def("conv2d_backward_input", &backward_input, py::arg("dy"), py::arg("weight"),
+        py::arg("input_size"), py::arg("stride") = 1, py::arg("padding") = 0,
+        py::arg("dilation") = 1, py::arg("groups") = 1,
+        "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S).");
+  m.def("conv2d_backward_weight", &backward_weight, py::arg("dy"), py::arg("x"),
+        py::arg("weight_size"), py::arg("stride") = 1, py::arg("padding") = 0,
+        py::arg("dilation") = 1, py::arg("groups") = 1, py::arg("bias") = true, py::kw_only(),
+        py::arg("dw") = py::none(), py::arg("db") = py::none(), py::arg("accumulate") = false,
+        "(dw, db) from dy (N, K, P, Q) and x (N, C, H, W); db is None without bias. Given arrays "
+        "dw and db are\n"
+        "overwritten, or added to if accumulate.");
+}
 
 }  // namespace fastnn

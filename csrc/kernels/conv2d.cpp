@@ -1,8 +1,190 @@
+// The three passes of the 2-D convolution, each by the algorithm that suits the shape: a matrix
+// product over the pixels for 1x1 with stride 1, direct convolution otherwise. Backward-input with
+// strides is one direct convolution for each residue class of the input pixels, so that nothing is
+// multiplied by inserted zeros.
+#include "conv2d.h"
+
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
+namespace {
 
-void fill_conv2d(Ops<float>&) {}
-void fill_conv2d(Ops<double>&) {}
+bool is_matrix_product(const Conv2dShape& s) {
+  return s.R == 1 && s.S == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 &&
+         s.pad_w == 0 && s.groups == 1 && s.P == s.H && s.Q == s.W;
+}
+
+// The matrix products of a 1x1 convolution are those of a linear layer over N H W pixels.
+constexpr GemmShape forward_gemm(const Conv2dShape& s) {
+  return {.M = s.N * s.P * s.Q,
+          .N = s.K,
+          .K = s.C,
+          .a_row = s.C,
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = s.C,
+          .c_row = s.K};
+}
+constexpr GemmShape backward_input_gemm(const Conv2dShape& s) {
+  return {.M = s.N * s.P * s.Q,
+          .N = s.C,
+          .K = s.K,
+          .a_row = s.K,
+          .a_col = 1,
+          .b_row = s.C,
+          .b_col = 1,
+          .c_row = s.C};
+}
+constexpr GemmShape backward_weight_gemm(const Conv2dShape& s) {
+  return {.M = s.K,
+          .N = s.C,
+          .K = s.N * s.P * s.Q,
+          .a_row = 1,
+          .a_col = s.K,
+          .b_row = s.C,
+          .b_col = 1,
+          .c_row = s.C};
+}
+
+TapGrid forward_grid(const Conv2dShape& s) {
+  const int64_t C = s.C / s.groups, K = s.K / s.groups;
+  return {.N = s.N,
+          .groups = s.groups,
+          .H = s.H,
+          .W = s.W,
+          .C = C,
+          .P = s.P,
+          .Q = s.Q,
+          .K = K,
+          .step_h = s.stride_h,
+          .step_w = s.stride_w,
+          .taps_h = {s.R, -s.pad_h, s.dilation_h, 0, 1},
+          .taps_w = {s.S, -s.pad_w, s.dilation_w, 0, 1},
+          .out_image = s.P * s.Q * s.K,
+          .out_row = s.Q * s.K,
+          .out_col = s.K,
+          .w_group = K * C * s.R * s.S,
+          .w_k = C * s.R * s.S,
+          .w_c = s.R * s.S,
+          .w_r = s.S,
+          .w_s = 1};
+}
+
+// The taps r < R that reach input positions residue, residue + stride, ...: those with residue +
+// pad - r dilation a multiple of the stride. They are evenly spaced; listed so that the output
+// positions that they read ascend.
+Taps residue_taps(int64_t residue, int64_t R, int64_t stride, int64_t pad, int64_t dilation) {
+  int64_t count = 0, last = 0, step = 0;
+  for (int64_t r = 0; r < R; ++r) {
+    if ((residue + pad - r * dilation) % stride != 0) continue;
+    if (count > 0) step = r - last;
+    last = r;
+    ++count;
+  }
+  if (count == 0) return {0, 0, 1, 0, 0};
+  return {count, (residue + pad - last * dilation) / stride,
+          count > 1 ? step * dilation / stride : 1, last, -step};
+}
+
+TapGrid backward_input_grid(const Conv2dShape& s, int64_t residue_h, int64_t residue_w) {
+  const int64_t C = s.C / s.groups, K = s.K / s.groups;
+  return {.N = s.N,
+          .groups = s.groups,
+          .H = s.P,
+          .W = s.Q,
+          .C = K,
+          .P = ceil_div(s.H - residue_h, s.stride_h),
+          .Q = ceil_div(s.W - residue_w, s.stride_w),
+          .K = C,
+          .step_h = 1,
+          .step_w = 1,
+          .taps_h = residue_taps(residue_h, s.R, s.stride_h, s.pad_h, s.dilation_h),
+          .taps_w = residue_taps(residue_w, s.S, s.stride_w, s.pad_w, s.dilation_w),
+          .out_image = s.H * s.W * s.C,
+          .out_row = s.stride_h * s.W * s.C,
+          .out_col = s.stride_w * s.C,
+          .w_group = K * C * s.R * s.S,
+          .w_k = s.R * s.S,
+          .w_c = C * s.R * s.S,
+          .w_r = s.S,
+          .w_s = 1};
+}
+
+// Calls f(grid, offset of its first pixel in dx) for each residue class.
+template <class F>
+void for_each_residue(const Conv2dShape& s, const F& f) {
+  for (int64_t i = 0; i < min_of(s.stride_h, s.H); ++i) {
+    for (int64_t j = 0; j < min_of(s.stride_w, s.W); ++j)
+      f(backward_input_grid(s, i, j), (i * s.W + j) * s.C);
+  }
+}
+
+template <class T>
+size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
+  return is_matrix_product(s) ? gemm_scratch_bytes(forward_gemm(s), threads, sizeof(T))
+                              : tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
+}
+
+template <class T>
+void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
+  if (is_matrix_product(s)) return gemm(exec, forward_gemm(s), x, w, b, y, false);
+  tap_grid(exec, forward_grid(s), x, w, b, y);
+}
+
+template <class T>
+size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
+  if (is_matrix_product(s)) return gemm_scratch_bytes(backward_input_gemm(s), threads, sizeof(T));
+  size_t bytes = 0;
+  for_each_residue(s, [&](const TapGrid& grid, int64_t) {
+    const size_t needed = tap_grid_scratch_bytes(grid, threads, sizeof(T));
+    if (needed > bytes) bytes = needed;
+  });
+  return bytes;
+}
+
+template <class T>
+void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w, T* dx) {
+  const T* no_bias = nullptr;
+  if (is_matrix_product(s)) return gemm(exec, backward_input_gemm(s), dy, w, no_bias, dx, false);
+  for_each_residue(s, [&](const TapGrid& grid, int64_t first) {
+    tap_grid(exec, grid, dy, w, no_bias, dx + first);
+  });
+}
+
+template <class T>
+size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
+  const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
+  const size_t bytes = is_matrix_product(s)
+                           ? gemm_scratch_bytes(backward_weight_gemm(s), threads, sizeof(T))
+                           : direct_backward_weight_scratch_bytes(s, threads, sizeof(T));
+  return bytes > sums ? bytes : sums;
+}
+
+template <class T>
+void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw, T* db,
+                     bool accumulate) {
+  const T* no_bias = nullptr;
+  if (is_matrix_product(s)) {
+    gemm(exec, backward_weight_gemm(s), dy, x, no_bias, dw, accumulate);
+  } else {
+    direct_backward_weight(exec, s, dy, x, dw, accumulate);
+  }
+  if (db) column_sums(exec, s.N * s.P * s.Q, s.K, dy, db, accumulate);
+}
+
+template <class T>
+void fill(Ops<T>& t) {
+  t.conv2d_forward_scratch_bytes = forward_scratch_bytes<T>;
+  t.conv2d_forward = forward<T>;
+  t.conv2d_backward_input_scratch_bytes = backward_input_scratch_bytes<T>;
+  t.conv2d_backward_input = backward_input<T>;
+  t.conv2d_backward_weight_scratch_bytes = backward_weight_scratch_bytes<T>;
+  t.conv2d_backward_weight = backward_weight<T>;
+}
+
+}  // namespace
+
+void fill_conv2d(Ops<float>& t) { fill(t); }
+void fill_conv2d(Ops<double>& t) { fill(t); }
 
 }  // namespace fastnn::FASTNN_ISA

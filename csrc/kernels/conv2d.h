@@ -1,0 +1,137 @@
+// Direct convolution on the tile of gemm.h. Both of its engines read images through strips: the
+// input rows that some output rows need, with the padding made real, so that every tap of every
+// pixel is one address.
+#pragma once
+
+#include "gemm.h"
+
+namespace fastnn::FASTNN_ISA {
+
+// The taps of one dimension. Tap i < count of grid point p reads input position p * step + offset +
+// i * spacing and uses weight index weight + i * weight_step.
+struct Taps {
+  int64_t count, offset, spacing, weight, weight_step;
+  constexpr int64_t span() const { return count > 0 ? (count - 1) * spacing + 1 : 0; }
+};
+
+// A grid of output pixels, each a sum over taps of input pixels times weights: the forward
+// convolution, or the part of backward-input that falls on the input pixels of one residue class of
+// the stride.
+struct TapGrid {
+  int64_t N, groups;
+  int64_t H, W, C;  // input image; C channels in each group
+  int64_t P, Q, K;  // grid; K output channels in each group
+  int64_t step_h, step_w;
+  Taps taps_h, taps_w;
+  int64_t out_image, out_row, out_col;  // strides of the grid in the output, in elements
+  int64_t w_group, w_k, w_c, w_r, w_s;  // strides of the weights
+};
+
+size_t tap_grid_scratch_bytes(const TapGrid&, int threads, size_t item);
+// y points at the first pixel of the grid. Overwrites y.
+void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const float* bias,
+              float* y);
+void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w, const double* bias,
+              double* y);
+
+size_t direct_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
+void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
+                            float* dw, bool accumulate);
+void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
+                            double* dw, bool accumulate);
+
+namespace {
+
+constexpr int64_t strip_bytes = 256
+                                << 10;  // of input for one strip: it shares L2 with a weight panel
+constexpr int64_t weight_panel_bytes = 384 << 10;  // likewise
+constexpr int64_t wanted_items = 16;  // cut at least so many pieces of work for the threads
+
+// Input rows for `rows` grid rows, and their columns. Where `padded` is false the image itself
+// serves.
+struct Strip {
+  int64_t H, W, pixel;  // image; elements of a pixel, all groups
+  int64_t row_step, first_row,
+      span;  // input row of grid row p: p * row_step + first_row, `span` rows for each
+  int64_t first_col, cols;
+  bool padded;
+
+  Strip(int64_t H_, int64_t W_, int64_t pixel_, int64_t P, int64_t Q, int64_t step_h,
+        int64_t step_w, const Taps& h, const Taps& w)
+      : H(H_),
+        W(W_),
+        pixel(pixel_),
+        row_step(step_h),
+        first_row(h.offset),
+        span(h.span()),
+        first_col(w.offset),
+        cols(max_of(0, (Q - 1) * step_w + w.span())) {
+    const int64_t end_row = (P - 1) * step_h + first_row + span;
+    padded = first_row < 0 || first_col < 0 || end_row > H || first_col + cols > W;
+    if (!padded) cols = W;
+  }
+
+  int64_t row_stride() const { return cols * pixel; }
+  int64_t rows(int64_t grid_rows) const { return (grid_rows - 1) * row_step + span; }
+  int64_t image_stride(int64_t grid_rows) const {
+    return (padded ? rows(grid_rows) : H) * row_stride();
+  }
+
+  // How many grid rows fit into the budget, at least one.
+  int64_t grid_rows(int64_t P, size_t item) const {
+    const int64_t fit = strip_bytes / max_of(1, row_stride() * static_cast<int64_t>(item));
+    return max_of(1, min_of(P, (fit - span) / row_step + 1));
+  }
+
+  // The strip of grid rows p0 to p0 + grid_rows of an image: copied into `buffer` or the image's
+  // own memory.
+  template <class T>
+  const T* get(const T* image, int64_t p0, int64_t grid_rows, T* buffer) const {
+    const int64_t row0 = p0 * row_step + first_row;
+    if (!padded) return image + row0 * row_stride() + first_col * pixel;
+    const int64_t begin = max_of(0, first_col), end = min_of(W, first_col + cols);
+    for (int64_t i = 0; i < rows(grid_rows); ++i) {
+      T* const to = buffer + i * row_stride();
+      const int64_t row = row0 + i;
+      if (row < 0 || row >= H || begin >= end) {
+        zero(to, row_stride());
+        continue;
+      }
+      const int64_t left = (begin - first_col) * pixel, inside = (end - begin) * pixel;
+      zero(to, left);
+      copy(to + left, image + (row * W + begin) * pixel, inside);
+      zero(to + left + inside, row_stride() - left - inside);
+    }
+    return buffer;
+  }
+
+ private:
+  template <class T>
+  static void zero(T* to, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) to[i] = 0;
+  }
+  template <class T>
+  static void copy(T* to, const T* from, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+  }
+};
+
+// Hands out pieces of scratch memory; with a null base it only counts.
+class Pieces {
+ public:
+  explicit Pieces(void* base) : base_(static_cast<char*>(base)) {}
+  template <class T>
+  T* take(int64_t n) {
+    char* const piece = base_ ? base_ + used_ : nullptr;
+    used_ += round_up(max_of(n, 0) * static_cast<int64_t>(sizeof(T)), 64);
+    return reinterpret_cast<T*>(piece);
+  }
+  size_t bytes() const { return static_cast<size_t>(used_); }
+
+ private:
+  char* base_;
+  int64_t used_ = 0;
+};
+
+}  // namespace
+}  // namespace fastnn::FASTNN_ISA
