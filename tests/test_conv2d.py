@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import reference as ref
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference as ref
 from fastnn import ops
 
 TOLERANCE = {np.float32: 3e-6, np.float64: 1e-14}  # of the sum of absolute products
@@ -56,10 +56,12 @@ SHAPES = {
     "1x1 padded": {"N": 2, "C": 5, "H": 4, "W": 3, "K": 7, "R": 1, "S": 1, "padding": (1, 2)},
     "dilated": {"N": 2, "C": 4, "H": 13, "W": 12, "K": 5, "R": 3, "S": 3, "padding": (2, 3), "dilation": (2, 3)},
     "dilated s2": {
-        "N": 1, "C": 4, "H": 13, "W": 14, "K": 5, "R": 3, "S": 3, "stride": (2, 2), "padding": (2, 3), "dilation": (2, 3),
+        "N": 1, "C": 4, "H": 13, "W": 14, "K": 5, "R": 3, "S": 3,
+        "stride": (2, 2), "padding": (2, 3), "dilation": (2, 3),
     },
     "dilation = stride": {
-        "N": 1, "C": 2, "H": 13, "W": 14, "K": 3, "R": 3, "S": 2, "stride": (2, 3), "padding": (2, 3), "dilation": (2, 3),
+        "N": 1, "C": 2, "H": 13, "W": 14, "K": 3, "R": 3, "S": 2,
+        "stride": (2, 3), "padding": (2, 3), "dilation": (2, 3),
     },
     "stride > kernel": {"N": 2, "C": 3, "H": 11, "W": 13, "K": 4, "R": 2, "S": 3, "stride": (5, 4), "padding": (1, 1)},
     "grouped": {"N": 2, "C": 12, "H": 9, "W": 8, "K": 18, "R": 3, "S": 3, "padding": (1, 1), "groups": 3},
@@ -191,18 +193,18 @@ X, WEIGHT = np.zeros((2, 3, 8, 8), np.float32), np.zeros((4, 3, 3, 3), np.float3
     ("kwargs", "error", "message"),
     [
         ({"x": X[0]}, ValueError, r"x has shape \(3, 8, 8\); expected 4 dimensions"),
-        ({"weight": WEIGHT[0]}, ValueError, "weight has shape .* expected 4 dimensions"),
+        ({"weight": WEIGHT[0]}, ValueError, r"weight has shape .* expected 4 dimensions"),
         ({"x": X.astype(np.int32)}, TypeError, "x has dtype int32; expected float32 or float64"),
         ({"x": X.astype(np.float16)}, TypeError, "x has dtype float16"),
         ({"weight": WEIGHT.astype(np.float64)}, TypeError, "weight has dtype float64, x has float32"),
         ({"x": [[1.0]]}, TypeError, "x is a list; expected an array"),
         ({"weight": np.zeros((4, 4, 3, 3), np.float32)}, ValueError, "weight has 4 input channels, x has 3"),
-        ({"weight": np.zeros((4, 3, 0, 3), np.float32)}, ValueError, "weight has shape .* at least 1"),
+        ({"weight": np.zeros((4, 3, 0, 3), np.float32)}, ValueError, r"weight has shape .* at least 1"),
         ({"bias": np.zeros(3, np.float32)}, ValueError, r"bias has shape \(3,\); expected \(4,\)"),
         ({"stride": 0}, ValueError, "stride is 0; expected 1"),
         ({"stride": (1, -1)}, ValueError, "stride is -1"),
-        ({"stride": 1.5}, TypeError, "stride is 1.5; expected an int or a pair"),
-        ({"stride": (1, 2, 3)}, TypeError, "stride is .* expected an int or a pair"),
+        ({"stride": 1.5}, TypeError, r"stride is 1\.5; expected an int or a pair"),
+        ({"stride": (1, 2, 3)}, TypeError, r"stride is .* expected an int or a pair"),
         ({"padding": -1}, ValueError, "padding is -1"),
         ({"dilation": 0}, ValueError, "dilation is 0"),
         ({"dilation": 4}, ValueError, "the kernel covers 9 rows, the padded input has 8"),
@@ -222,7 +224,7 @@ def test_bad_gradients():
     dy = ops.conv2d_forward(X, WEIGHT)
     with pytest.raises(ValueError, match="conv2d_backward_input: dy has shape"):
         ops.conv2d_backward_input(dy, WEIGHT, (2, 3, 9, 8))
-    with pytest.raises(TypeError, match="input_size is .* expected 4 ints"):
+    with pytest.raises(TypeError, match=r"input_size is .* expected 4 ints"):
         ops.conv2d_backward_input(dy, WEIGHT, (2, 3, 8))
     with pytest.raises(ValueError, match="dy has shape"):
         ops.conv2d_backward_weight(dy[:1], X, WEIGHT.shape)

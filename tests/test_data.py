@@ -224,9 +224,7 @@ def test_unseeded_loaders_differ_and_repeat():
     a, b = (DataLoader(numbers(100), 100, shuffle=True) for _ in range(2))
     assert a.seed != b.seed
     assert epoch(a) != epoch(b)
-    assert epoch(a.batches(0)) == epoch(
-        DataLoader(numbers(100), 100, shuffle=True, seed=a.seed).batches(0)
-    )
+    assert epoch(a.batches(0)) == epoch(DataLoader(numbers(100), 100, shuffle=True, seed=a.seed).batches(0))
 
 
 def test_iter_takes_its_epoch_at_once():
@@ -310,9 +308,7 @@ def test_prefetch_reads_in_another_thread():
         def __getitem__(self, index):
             return threading.get_ident()
 
-    assert set(np.concatenate(list(DataLoader(Where([0] * 5), prefetch=0)))) == {
-        threading.get_ident()
-    }
+    assert set(np.concatenate(list(DataLoader(Where([0] * 5), prefetch=0)))) == {threading.get_ident()}
     assert threading.get_ident() not in np.concatenate(list(DataLoader(Where([0] * 5))))
 
 
@@ -519,7 +515,5 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     ids=["end", "cycle", "exit", "kept", "interrupt", "fork"],
 )
 def test_processes_end(script, code):
-    done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + script], timeout=60, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", PREAMBLE + script], timeout=60, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (code, "")

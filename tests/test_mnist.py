@@ -55,9 +55,7 @@ def test_subset_files_are_small():
 
 
 @needs_full_mnist
-@pytest.mark.parametrize(
-    ("train", "split", "per_class"), [(True, "train", 600), (False, "t10k", 100)]
-)
+@pytest.mark.parametrize(("train", "split", "per_class"), [(True, "train", 600), (False, "t10k", 100)])
 def test_subset_is_the_documented_part_of_mnist(train, split, per_class):
     images = read_idx(FULL / f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(FULL / f"{split}-labels-idx1-ubyte.gz")

@@ -72,8 +72,7 @@ class ArrayDataset(Dataset[tuple[Any, ...]]):
         shapes = [a.shape for a in self.arrays]
         if not shapes or () in shapes or len({shape[0] for shape in shapes}) != 1:
             raise ValueError(
-                f"ArrayDataset: arrays have shapes {shapes}, expected one or more with the same "
-                "first dimension"
+                f"ArrayDataset: arrays have shapes {shapes}, expected one or more with the same first dimension"
             )
 
     def __len__(self) -> int:
@@ -115,8 +114,7 @@ class Subset(Dataset[T_co]):
         outside = (chosen < -len(dataset)) | (chosen >= len(dataset))
         if outside.any():
             raise IndexError(
-                f"Subset: index {chosen[outside][0]} is out of range for a dataset of "
-                f"{len(dataset)} items"
+                f"Subset: index {chosen[outside][0]} is out of range for a dataset of {len(dataset)} items"
             )
         self.indices: NDArray[np.int64] = chosen.astype(np.int64)
 

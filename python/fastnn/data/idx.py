@@ -93,9 +93,7 @@ def write_idx(path: str | os.PathLike[str], array: ArrayLike) -> None:
         known = ", ".join(str(dtype) for dtype in _CODES)
         raise TypeError(f"write_idx: array has dtype {a.dtype}, expected one of {known}")
     if a.ndim == 0 or max(a.shape) >= 1 << 32:
-        raise ValueError(
-            f"write_idx: array has shape {a.shape}, expected dimensions, each below 2**32"
-        )
+        raise ValueError(f"write_idx: array has shape {a.shape}, expected dimensions, each below 2**32")
     header = bytes((0, 0, code, a.ndim)) + np.array(a.shape, ">u4").tobytes()
     content = header + a.astype(_DTYPES[code], copy=False).tobytes()
     if os.fspath(path).endswith(".gz"):
@@ -139,8 +137,6 @@ def _parse(stream: BufferedIOBase, path: str | os.PathLike[str]) -> NDArray[Any]
         payload += chunk
     if len(payload) != expected:
         found = f"{len(payload)} bytes" if len(payload) < expected else "trailing bytes"
-        raise _invalid(
-            path, f"found {found}, expected exactly {expected} for shape {shape} of {dtype.name}"
-        )
+        raise _invalid(path, f"found {found}, expected exactly {expected} for shape {shape} of {dtype.name}")
     native = np.frombuffer(payload, dtype).astype(dtype.newbyteorder("="), copy=False)
     return native.reshape(shape)

@@ -70,8 +70,7 @@ class DataLoader:
     ) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise TypeError(
-                f"DataLoader: dataset is a {type(dataset).__name__}, expected an object with "
-                "__len__ and __getitem__"
+                f"DataLoader: dataset is a {type(dataset).__name__}, expected an object with __len__ and __getitem__"
             )
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -157,8 +156,7 @@ def _collate(items: list[Any]) -> Any:
     batch = np.stack(arrays)
     if batch.dtype == object:
         raise TypeError(
-            f"DataLoader: cannot make a batch of {type(items[0]).__name__}, expected arrays, "
-            "numbers, or tuples of them"
+            f"DataLoader: cannot make a batch of {type(items[0]).__name__}, expected arrays, numbers, or tuples of them"
         )
     return batch
 
@@ -174,9 +172,7 @@ def _prefetched(source: Iterator[Any], depth: int) -> Iterator[Any]:
     room: SimpleQueue[None] = SimpleQueue()
     ready: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
     stop = threading.Event()
-    thread = threading.Thread(
-        target=_fill, args=(source, room, ready, stop), name="fastnn-prefetch", daemon=True
-    )
+    thread = threading.Thread(target=_fill, args=(source, room, ready, stop), name="fastnn-prefetch", daemon=True)
     for _ in range(depth):
         room.put(None)
     error: BaseException | None = None

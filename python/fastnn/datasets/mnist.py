@@ -73,9 +73,7 @@ class MNIST(Dataset[tuple["NDArray[np.float32]", np.int64]]):
         i = operator.index(index)
         return self.normalize(self.images[i])[0], self.labels[i]
 
-    def __getitems__(
-        self, indices: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def __getitems__(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         return self.normalize(self.images[indices]), self.labels[indices]
 
     @classmethod
@@ -95,14 +93,9 @@ class MNIST(Dataset[tuple["NDArray[np.float32]", np.int64]]):
         if images.dtype != np.uint8:
             raise TypeError(f"MNIST.normalize: images have dtype {images.dtype}, expected uint8")
         if images.ndim not in (2, 3) or images.shape[-2:] != (28, 28):
-            raise ValueError(
-                f"MNIST.normalize: images have shape {images.shape}, expected (N, 28, 28) or "
-                "(28, 28)"
-            )
+            raise ValueError(f"MNIST.normalize: images have shape {images.shape}, expected (N, 28, 28) or (28, 28)")
         # Per batch from uint8: as fast as gathering float32, at a quarter of the memory.
-        x: NDArray[np.float32] = np.multiply(
-            images, np.float32(1 / (255 * cls.std)), dtype=np.float32
-        )
+        x: NDArray[np.float32] = np.multiply(images, np.float32(1 / (255 * cls.std)), dtype=np.float32)
         x -= np.float32(cls.mean / cls.std)
         return x.reshape(-1, 1, 28, 28)
 
@@ -128,17 +121,14 @@ def _find(root: str | os.PathLike[str] | None, split: str) -> tuple[str, str]:
     elif env := os.environ.get("FASTNN_DATA_DIR"):
         bases = [env, os.path.join(env, "mnist")]
     else:
-        raise FileNotFoundError(
-            "MNIST: no root is given and FASTNN_DATA_DIR is not set; MNISTSubset needs neither"
-        )
+        raise FileNotFoundError("MNIST: no root is given and FASTNN_DATA_DIR is not set; MNISTSubset needs neither")
     folders = [folder for base in bases for folder in (base, os.path.join(base, "MNIST", "raw"))]
     for folder in folders:
         images, labels = (_existing(os.path.join(folder, name)) for name in names)
         if images and labels:
             return images, labels
     raise FileNotFoundError(
-        f"MNIST: {names[0]} and {names[1]} (with or without .gz) are in none of: "
-        + ", ".join(folders)
+        f"MNIST: {names[0]} and {names[1]} (with or without .gz) are in none of: " + ", ".join(folders)
     )
 
 

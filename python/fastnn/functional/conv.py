@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import ops
-
 from ..tensor import Array, Tensor, record
 
 

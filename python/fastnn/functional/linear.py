@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from .. import ops
-
 from ..tensor import Array, Tensor, record
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x weight^T + bias, as torch.nn.functional.linear.
+    """The linear map y = x weight^T + bias, as torch.nn.functional.linear.
 
     Args:
         x: (..., I).
