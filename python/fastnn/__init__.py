@@ -1,22 +1,65 @@
 """fastnn trains and runs neural networks from NumPy at the speed of the hardware."""
 
-from . import functional, ops
+from typing import TYPE_CHECKING, Any
+
+from numpy import float32, float64, int64
+
+from . import ops
+from .creation import arange, full, ones, ones_like, zeros, zeros_like
+from .function import Function
+from .gradcheck import gradcheck
 from .ops import get_num_threads, set_num_threads
+from .random import default_generator, get_rng_state, manual_seed, rand, randn, set_rng_state
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
+
+if TYPE_CHECKING:
+    from . import functional
 
 __version__: str = ops.info()["version"]
 
 __all__ = [
+    "Function",
     "Parameter",
     "Tensor",
+    "arange",
     "as_tensor",
+    "default_generator",
     "enable_grad",
+    "float32",
+    "float64",
+    "full",
     "functional",
     "get_num_threads",
+    "get_rng_state",
+    "gradcheck",
+    "int64",
     "is_grad_enabled",
+    "manual_seed",
     "no_grad",
+    "ones",
+    "ones_like",
     "ops",
+    "rand",
+    "randn",
     "record",
     "set_num_threads",
+    "set_rng_state",
     "tensor",
+    "zeros",
+    "zeros_like",
 ]
+
+_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim")
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a submodule when it is first used: `import fastnn` stays cheap."""
+    if name in _SUBMODULES:
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})

@@ -1,121 +1,80 @@
-"""Tensor and the tape.
+"""Tensor: a NumPy array and, where gradients are wanted, the node of the tape that made it.
 
-A `Tensor` is a NumPy array and, where gradients are wanted, the tape's node that made it. A node holds its input tensors
-and one function from the gradient of its output to the gradients of its inputs; `Tensor.backward` walks the nodes in
-reverse order of their making. Arrays keep the memory layout in which the kernels made them (channels-last for images).
+Forward and backward of each operation stand side by side: the gradient is a function from `dy`, the gradient of the
+output, to that of the input. Arrays keep the memory layout in which the kernels made them (channels-last for images).
 """
 
 from __future__ import annotations
 
-import itertools
-import threading
+import operator
+import weakref
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from . import ops
+from .arrays import (
+    Array,
+    Dims,
+    Number,
+    all_axes,
+    as_numeric,
+    contiguous,
+    count,
+    elementwise,
+    fit,
+    one_axis,
+    quiet,
+    real,
+)
+from .holder import Holder, operands, plain_index
+from .tape import ArrayHook, Backward, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
 
-Array: TypeAlias = NDArray[Any]
-Gradients: TypeAlias = "Array | None | tuple[Array | None, ...]"
-Backward: TypeAlias = Callable[[Array], Gradients]
-Dims: TypeAlias = "int | Sequence[int] | None"
+__all__ = [
+    "Array",
+    "Extremum",
+    "Parameter",
+    "Tensor",
+    "as_tensor",
+    "enable_grad",
+    "is_grad_enabled",
+    "no_grad",
+    "record",
+    "tensor",
+]
+
+
 Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
-
-_counter = itertools.count()
-
-
-class _Mode(threading.local):
-    grad_enabled = True
-
-
-_mode = _Mode()
-
-
-class no_grad:
-    """Context manager and decorator: inside, nothing is recorded and nothing is kept for backward (as in PyTorch).
-
-    Example:
-        >>> import fastnn
-        >>> w = fastnn.tensor([1.0, 2.0], requires_grad=True)
-        >>> with fastnn.no_grad():
-        ...     y = w * 2
-        >>> y.requires_grad
-        False
-    """
-
-    _enabled = False
-
-    def __init__(self) -> None:
-        self._saved: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._saved.append(_mode.grad_enabled)
-        _mode.grad_enabled = self._enabled
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _mode.grad_enabled = self._saved.pop()
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        from functools import wraps
-
-        @wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with type(self)():
-                return function(*args, **kwargs)
-
-        return wrapper
-
-
-class enable_grad(no_grad):
-    """The opposite of `no_grad`, for use inside of it."""
-
-    _enabled = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded at present in this thread."""
-    return _mode.grad_enabled
-
-
-class _Node:
-    """One recorded operation. It holds the nodes (or leaves) that its inputs came from, not the inputs' arrays."""
-
-    __slots__ = ("backward", "edges", "hooks", "order", "versions")
-
-    def __init__(self, backward: Backward, inputs: tuple[Tensor, ...]) -> None:
-        self.backward: Backward | None = backward
-        self.edges = tuple((t._node or t) if t.requires_grad else None for t in inputs)
-        self.versions = tuple(t._version for t in inputs)
-        self.order = next(_counter)
-        self.hooks: list[Hook] | None = None
+Gradient: TypeAlias = Callable[[Array], Array]
 
 
 def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
     """The output of an operation as a tensor, recorded on the tape where an input wants a gradient.
 
-    `backward` takes the gradient of the output, an array of its shape, and returns one gradient for each input (a tuple
-    for several inputs): an array of the input's shape, or None where that input has `requires_grad` False. It should hold
-    on to the arrays that it needs and to nothing else: they live until backward has run.
+    Args:
+        data: the output.
+        backward: takes the gradient of the output, an array of its shape, and returns one gradient for each input (a
+            tuple for several inputs): a new array, or a view of the one it got, of the input's shape and dtype; or
+            None where that input does not require grad. It should hold on to the arrays that it needs and to nothing
+            else: they live until backward has run.
+        inputs: the tensors that the output depends on.
     """
     out = Tensor(data)
-    if _mode.grad_enabled:
+    if mode.grad_enabled:
         for t in inputs:
             if t.requires_grad:
                 out.requires_grad = True
-                out._node = _Node(backward, inputs)
+                out._node = Node(
+                    backward,
+                    [(t._node or (t, t._version)) if t.requires_grad else None for t in inputs],
+                )
                 break
     return out
 
 
-class Tensor:
+class Tensor(Holder):
     """An array with a gradient.
 
     Attributes:
@@ -124,102 +83,15 @@ class Tensor:
         grad: the gradient that `backward` has accumulated, or None.
     """
 
-    __slots__ = ("__weakref__", "_hooks", "_node", "_version", "data", "grad", "requires_grad")
+    __slots__ = ("_hooks", "grad")
     __array_ufunc__ = None  # array * tensor calls Tensor.__rmul__
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        self.data = data
-        self.requires_grad = requires_grad
+        super().__init__(data, requires_grad)
         self.grad: Tensor | None = None
-        self._node: _Node | None = None
-        self._version = 0
-        self._hooks: list[Hook] | None = None
-        if requires_grad:
-            self._check_can_require_grad()
+        self._hooks: list[ArrayHook] | None = None
 
-    # ---- what it is -------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The sizes of the dimensions."""
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return self.data.ndim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The element type, a NumPy dtype."""
-        return self.data.dtype
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded operation made it."""
-        return self._node is None
-
-    @property
-    def T(self) -> Tensor:
-        """The dimensions in reverse order."""
-        return self.permute(*reversed(range(self.ndim)))
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        """The number of dimensions."""
-        return self.data.ndim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return self.data.size
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self.data)))
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __repr__(self) -> str:
-        body = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4)
-        parts = [body]
-        if self.data.dtype not in (np.float32, np.int64, np.bool_):
-            parts.append(f"dtype={self.data.dtype}")
-        if self.requires_grad:
-            parts.append("requires_grad=True")
-        return f"tensor({', '.join(parts)})"
-
-    # ---- out of the tape --------------------------------------------------------------------------------------
-
-    def numpy(self) -> Array:
-        """The array itself, not a copy. RuntimeError where the tensor wants a gradient (use `detach()` first)."""
-        if self.requires_grad:
-            raise RuntimeError("numpy: the tensor requires grad; call detach() first")
-        return self.data
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def item(self) -> Any:
-        """The only element as a Python number."""
-        if self.data.size != 1:
-            raise ValueError(f"item: the tensor has {self.data.size} elements; expected 1")
-        return self.data.item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
-        return self.data.tolist()
+    # ---- out of the tape ------------------------------------------------------------------------------------------
 
     def detach(self) -> Tensor:
         """A tensor over the same array that the tape knows nothing of."""
@@ -230,9 +102,11 @@ class Tensor:
         return record(self.data.copy(order="K"), lambda dy: dy, self)
 
     def astype(self, dtype: DTypeLike) -> Tensor:
-        """A tensor of another element type; the gradient is converted back."""
-        kind = self.data.dtype
-        return record(self.data.astype(dtype), lambda dy: dy.astype(kind), self)
+        """A tensor of another element type; the gradient between floating-point types is converted back."""
+        before, y = self.data.dtype, quiet(self.data.astype, dtype)
+        return record(y, lambda dy: dy.astype(before), self) if y.dtype.kind == "f" else Tensor(y)
+
+    to = astype
 
     def float(self) -> Tensor:
         """As float32."""
@@ -242,254 +116,298 @@ class Tensor:
         """As float64."""
         return self.astype(np.float64)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Sets `requires_grad` in place."""
-        if not requires_grad and self._node is not None:
-            raise RuntimeError("requires_grad_: only leaf tensors can stop requiring a gradient; use detach()")
-        self.requires_grad = requires_grad
-        if requires_grad:
-            self._check_can_require_grad()
-        return self
+    def long(self) -> Tensor:
+        """As int64."""
+        return self.astype(np.int64)
 
-    def _check_can_require_grad(self) -> None:
-        if self.data.dtype.kind != "f":
-            raise TypeError(f"requires_grad: only floating-point tensors can have gradients, not {self.data.dtype}")
-
-    # ---- in place (never recorded) ----------------------------------------------------------------------------
-
-    def copy_(self, source: Any) -> Tensor:
-        """Overwrites the elements with those of `source` (broadcast to this shape)."""
-        self._check_in_place("copy_")
-        np.copyto(self.data, source.data if isinstance(source, Tensor) else source, casting="same_kind")
-        self._version += 1
-        return self
-
-    def zero_(self) -> Tensor:
-        """Sets all elements to zero."""
-        self._check_in_place("zero_")
-        self.data.fill(0)
-        self._version += 1
-        return self
+    # ---- in place (never recorded) --------------------------------------------------------------------------------
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._check_in_place("__setitem__")
-        self.data[_plain_index(index)] = value.data if isinstance(value, Tensor) else value
-        self._version += 1
+        self._begin_in_place("__setitem__", value)
+        self.data[plain_index(index)[0]] = value.data if isinstance(value, Tensor) else value
 
-    def _check_in_place(self, name: str) -> None:
-        if _mode.grad_enabled and self.requires_grad:
-            raise RuntimeError(
-                f"{name}: the tensor requires grad, and in-place changes are not recorded; "
-                "use no_grad() to change a parameter, or an operation that returns a new tensor"
-            )
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._updated("+=", np.add, operator.add, other)
 
-    # ---- backward ---------------------------------------------------------------------------------------------
+    def __isub__(self, other: Any) -> Tensor:
+        return self._updated("-=", np.subtract, operator.sub, other)
 
-    def register_hook(self, hook: Hook) -> Callable[[], None]:
+    def __imul__(self, other: Any) -> Tensor:
+        return self._updated("*=", np.multiply, operator.mul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._updated("/=", np.true_divide, operator.truediv, other)
+
+    def _updated(self, name: str, ufunc: np.ufunc, operation: Callable[[Any, Any], Tensor], other: Any) -> Tensor:
+        """In place; but a sum that is being recorded (`loss += term`) becomes a new tensor."""
+        records = self._node is not None or (isinstance(other, Tensor) and other.requires_grad)
+        if mode.grad_enabled and records and not (self.is_leaf and self.requires_grad):
+            return operation(self, other)
+        self._begin_in_place(name, other)
+        quiet(ufunc, self.data, operands(self, other)[1], out=self.data, casting="same_kind")
+        return self
+
+    # ---- backward -------------------------------------------------------------------------------------------------
+
+    def register_hook(self, hook: Hook) -> RemovableHandle:
         """Calls `hook(grad)` when this tensor's gradient is known; what it returns (if not None) replaces it.
 
         Returns:
-            A function that removes the hook.
+            A handle whose `remove()` takes the hook away.
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook: the tensor does not require grad")
-        owner: Any = self if self._node is None else self._node
-        name = "_hooks" if self._node is None else "hooks"
-        hooks = getattr(owner, name) or []
-        hooks.append(hook)
-        setattr(owner, name, hooks)
-        return lambda: hooks.remove(hook)
+
+        def on_array(gradient: Array) -> Array:
+            replaced = hook(Tensor(gradient.copy()))
+            if replaced is None:
+                return gradient
+            if replaced.shape != gradient.shape:
+                raise ValueError(f"register_hook: a hook returned shape {replaced.shape}; expected {gradient.shape}")
+            return np.array(replaced.data, gradient.dtype)
+
+        if self._node is None:
+            self._hooks = self._hooks or []
+            return RemovableHandle(self._hooks, on_array)
+        self._node.hooks = self._node.hooks or []
+        return RemovableHandle(self._node.hooks, on_array)
 
     def retain_grad(self) -> None:
         """Keeps the gradient of a tensor that is not a leaf in `grad`, too."""
-        if self._node is None:
-            return
-
-        def keep(grad: Tensor) -> None:
-            self.grad = Tensor(grad.data if self.grad is None else self.grad.data + grad.data)
-
-        self.register_hook(keep)
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: the tensor does not require grad")
+        if self._node is not None:
+            self._node.retain = weakref.ref(self)
 
     def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
         """Adds the gradient of this tensor with respect to each leaf that wants one to that leaf's `grad`.
 
         Args:
-            gradient: the gradient of the result with respect to this tensor, of its shape; may be left out for a tensor
-                of one element (it is 1 then).
+            gradient: the gradient of the result with respect to this tensor, of its shape; may be left out for a
+                tensor of one element (it is 1 then).
             retain_graph: keep what was saved for backward, so that it can be called again.
+
+        Raises:
+            RuntimeError: nothing was recorded; or backward has run here before without `retain_graph`; or a leaf was
+                changed in place since.
+            ValueError: `gradient` has another shape.
         """
         if not self.requires_grad:
             raise RuntimeError("backward: the tensor does not require grad and no recorded operation made it")
         if gradient is None:
             if self.data.size != 1:
                 raise RuntimeError(
-                    f"backward: gradient may only be left out for a tensor of one element, this one has shape {self.shape}"
+                    f"backward: the tensor has shape {self.shape}; gradient may only be left out for one element"
                 )
             dy = np.ones_like(self.data)
         else:
             dy = np.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, self.data.dtype)
             if dy.shape != self.shape:
                 raise ValueError(f"backward: gradient has shape {dy.shape}, the tensor has {self.shape}")
-        _walk(self, dy, retain_graph)
+        walk(self._node or self, dy, retain_graph)
 
-    # ---- arithmetic, with NumPy's broadcasting and promotion --------------------------------------------------
+    def _accumulate(self, gradient: Array) -> None:
+        if self._node is None:
+            for hook in tuple(self._hooks or ()):
+                gradient = hook(gradient)
+        self.grad = Tensor(gradient if self.grad is None else elementwise(np.add, self.grad.data, gradient))
+
+    # ---- arithmetic, with broadcasting ----------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        y = _elementwise(np.add, a.data, b.data)
-        return record(y, _for_both(a, b, lambda dy: dy, lambda dy: dy), a, b)
+        x, w = operands(self, other)
+        y = elementwise(np.add, x, w)
+        return _record_pair(y, self, other, lambda dy: dy, lambda dy: dy)
 
     def __sub__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        y = _elementwise(np.subtract, a.data, b.data)
-        return record(y, _for_both(a, b, lambda dy: dy, lambda dy: _elementwise(np.negative, dy)), a, b)
+        x, w = operands(self, other)
+        y = elementwise(np.subtract, x, w)
+        return _record_pair(y, self, other, lambda dy: dy, lambda dy: elementwise(np.negative, dy))
 
     def __mul__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        x, w = a.data, b.data
-        y = _elementwise(np.multiply, x, w)
-        da, db = (
-            (lambda dy: _elementwise(np.multiply, dy, w)),
-            (lambda dy: _elementwise(np.multiply, dy, x)),
-        )
-        return record(y, _for_both(a, b, da, db), a, b)
+        x, w = operands(self, other)
+        y = elementwise(np.multiply, x, w)
+
+        def dx(dy: Array) -> Array:
+            return elementwise(np.multiply, dy, w)
+
+        def dw(dy: Array) -> Array:
+            return elementwise(np.multiply, dy, x)
+
+        return _record_pair(y, self, other, dx, dw)
 
     def __truediv__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        w = b.data
-        y = _elementwise(np.true_divide, a.data, w)
-        da, db = (lambda dy: _elementwise(np.true_divide, dy, w)), (lambda dy: -dy * y / w)
-        return record(y, _for_both(a, b, da, db), a, b)
+        x, w = operands(self, other)
+        if x.dtype.kind != "f":
+            x, w = real(x), real(w) if isinstance(w, np.ndarray) else w
+        y = elementwise(np.true_divide, x, w)
+
+        def dx(dy: Array) -> Array:
+            return elementwise(np.true_divide, dy, w)
+
+        def dw(dy: Array) -> Array:
+            return elementwise(np.true_divide, elementwise(np.multiply, -dy, y), w)
+
+        return _record_pair(y, self, other, dx, dw)
 
     def __pow__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        x, e = a.data, b.data
-        y = _elementwise(np.power, x, e)
+        x, e = operands(self, other)
+        y = elementwise(np.square, x) if type(e) is int and e == 2 else elementwise(np.power, x, e)
 
-        def da(dy: Array) -> Array:  # 0 where e is 0, also at x = 0
-            return dy * np.where(e == 0, 0, e * np.power(x, np.where(e == 0, 1, e - 1))).astype(x.dtype)
+        def dx(dy: Array) -> Array:  # 0 where e is 0, also at x = 0
+            if isinstance(e, np.ndarray):
+                return dy * np.where(e == 0, 0, e * np.power(x, np.where(e == 0, 1, e - 1)))
+            return dy * (e * np.power(x, e - 1)) if e else np.zeros_like(dy)
 
-        def db(dy: Array) -> Array:  # 0 where x is 0 and e >= 0
-            return dy * np.where((x == 0) & (e >= 0), 0, y * np.log(np.where(x == 0, 1, x)))
+        def de(dy: Array) -> Array:  # 0 where x is 0 and e >= 0
+            return dy * np.where((x == 0) & (e >= 0), 0, y * np.log(x))
 
-        return record(y, _for_both(a, b, da, db), a, b)
+        return _record_pair(y, self, other, dx, de)
 
     def __matmul__(self, other: Any) -> Tensor:
-        a, b = self, _operand(self, other)
-        x, w = a.data, b.data
+        right: Tensor = as_tensor(other)
+        x, w = self.data, right.data
         if x.ndim == 0 or w.ndim == 0:
-            raise ValueError(
-                f"matmul: operands have shapes {x.shape} and {w.shape}; expected at least 1 dimension each"
-            )
-        # Vectors become matrices of one row or column, and the result loses that dimension again.
-        x2, w2 = (x[None, :] if x.ndim == 1 else x), (w[:, None] if w.ndim == 1 else w)
-        y2 = ops.matmul(x2, w2)
-        shape = y2.shape
+            raise ValueError(f"matmul: operands have shapes {x.shape} and {w.shape}; expected 1 dimension or more each")
+        if x.shape[-1] != w.shape[-2 if w.ndim > 1 else 0]:
+            raise ValueError(f"matmul: shapes {x.shape} and {w.shape} do not fit: the inner sizes differ")
+        if x.ndim > 2 and w.ndim == 2:  # one large product instead of many small ones
+            rows = count(x.shape, range(x.ndim - 1))
+            return (self.reshape(rows, x.shape[-1]) @ right).reshape(*x.shape[:-1], w.shape[1])
+        if x.ndim == 1:
+            return (self.unsqueeze(0) @ right).squeeze(-2 if w.ndim > 1 else 0)
         if w.ndim == 1:
-            y2 = y2[..., 0]
-        y = y2[..., 0, :] if x.ndim == 1 and w.ndim > 1 else y2[..., 0] if x.ndim == 1 else y2
+            return (self @ right.unsqueeze(1)).squeeze(-1)
 
-        def da(dy: Array) -> Array:
-            dx = _fit(ops.matmul(dy.reshape(shape), w2.swapaxes(-1, -2)), x2.shape)
-            return dx.reshape(x.shape)
+        def dx(dy: Array) -> Array:
+            return ops.matmul(dy, w.swapaxes(-1, -2))
 
-        def db(dy: Array) -> Array:
-            dw = _fit(ops.matmul(x2.swapaxes(-1, -2), dy.reshape(shape)), w2.shape)
-            return dw.reshape(w.shape)
+        def dw(dy: Array) -> Array:
+            return ops.matmul(x.swapaxes(-1, -2), dy)
 
-        return record(y, _for_both(a, b, da, db), a, b)
+        return _record_pair(ops.matmul(x, w), self, right, dx, dw)
 
     __radd__ = __add__
     __rmul__ = __mul__
 
     def __rsub__(self, other: Any) -> Tensor:
-        return _operand(self, other) - self
+        return Tensor.__sub__(_left_operand(other, self), self)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return _operand(self, other) / self
+        return Tensor.__truediv__(_left_operand(other, self), self)
 
     def __rpow__(self, other: Any) -> Tensor:
-        return _operand(self, other) ** self
+        return Tensor.__pow__(_left_operand(other, self), self)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return _operand(self, other) @ self
+        return as_tensor(other).__matmul__(self)
 
     def matmul(self, other: Any) -> Tensor:
         """The matrix product, as `self @ other`."""
-        return self @ other
+        return self.__matmul__(other)
 
     def __neg__(self) -> Tensor:
-        return record(_elementwise(np.negative, self.data), lambda dy: _elementwise(np.negative, dy), self)
+        return record(elementwise(np.negative, self.data), lambda dy: elementwise(np.negative, dy), self)
 
     def __abs__(self) -> Tensor:
         x = self.data
-        return record(_elementwise(np.abs, x), lambda dy: dy * np.sign(x), self)
+        return record(elementwise(np.abs, x), lambda dy: dy * np.sign(x), self)
 
     def abs(self) -> Tensor:
         """The absolute values; the gradient at 0 is 0."""
-        return abs(self)
+        return self.__abs__()
 
     def exp(self) -> Tensor:
-        """e to the power of each element."""
-        y = _elementwise(np.exp, self.data)
-        return record(y, lambda dy: _elementwise(np.multiply, dy, y), self)
+        """The exponential function of each element."""
+        y = elementwise(np.exp, real(self.data))
+        return record(y, lambda dy: elementwise(np.multiply, dy, y), self)
 
     def log(self) -> Tensor:
         """The natural logarithm of each element."""
-        x = self.data
-        with np.errstate(divide="ignore", invalid="ignore"):
-            y = _elementwise(np.log, x)
-        return record(y, lambda dy: _elementwise(np.true_divide, dy, x), self)
+        x = real(self.data)
+        return record(elementwise(np.log, x), lambda dy: elementwise(np.true_divide, dy, x), self)
 
     def sqrt(self) -> Tensor:
         """The square root of each element."""
-        with np.errstate(invalid="ignore"):
-            y = _elementwise(np.sqrt, self.data)
+        y = elementwise(np.sqrt, real(self.data))
         return record(y, lambda dy: dy / (2 * y), self)
 
-    # ---- comparison (boolean tensors, no gradient) ------------------------------------------------------------
+    def clamp(self, min: Number | None = None, max: Number | None = None) -> Tensor:
+        """Each element brought into [min, max]; the gradient flows where it was inside, the bounds included."""
+        if min is None and max is None:
+            raise ValueError("clamp: expected min or max or both")
+        x = self.data
+        low, high = -np.inf if min is None else min, np.inf if max is None else max
+        y = x if min is None else elementwise(np.maximum, x, min)
+        y = y if max is None else elementwise(np.minimum, y, max)
+        return record(y, lambda dy: dy * ((x >= low) & (x <= high)), self)
+
+    # ---- comparison and logic (no gradient) -----------------------------------------------------------------------
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return Tensor(np.asarray(self.data == _operand(self, other).data))
+        return _compared(np.equal, self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return Tensor(np.asarray(self.data != _operand(self, other).data))
+        return _compared(np.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Tensor:
-        return Tensor(np.asarray(self.data < _operand(self, other).data))
+        return _compared(np.less, self, other)
 
     def __le__(self, other: Any) -> Tensor:
-        return Tensor(np.asarray(self.data <= _operand(self, other).data))
+        return _compared(np.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Tensor:
-        return Tensor(np.asarray(self.data > _operand(self, other).data))
+        return _compared(np.greater, self, other)
 
     def __ge__(self, other: Any) -> Tensor:
-        return Tensor(np.asarray(self.data >= _operand(self, other).data))
+        return _compared(np.greater_equal, self, other)
 
     __hash__ = object.__hash__
 
-    # ---- reductions -------------------------------------------------------------------------------------------
+    def __and__(self, other: Any) -> Tensor:
+        return _compared(np.bitwise_and, self, other)
+
+    def __or__(self, other: Any) -> Tensor:
+        return _compared(np.bitwise_or, self, other)
+
+    def __invert__(self) -> Tensor:
+        return Tensor(quiet(np.invert, self.data))
+
+    def any(self) -> Tensor:
+        """Whether an element is not zero."""
+        return Tensor(quiet(self.data.any))
+
+    def all(self) -> Tensor:
+        """Whether no element is zero."""
+        return Tensor(quiet(self.data.all))
+
+    # ---- reductions -----------------------------------------------------------------------------------------------
 
     def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The sum over all elements, or over one dimension or several."""
-        shape = self.data.shape
-        axes = _axes("sum", dim, len(shape))
-        y = np.asarray(self.data.sum(axis=axes, keepdims=keepdim))
-        return record(y, lambda dy: np.broadcast_to(_kept(dy, axes, keepdim), shape), self)
+        """The sum over all elements, or over one dimension or several; int64 for integers and booleans."""
+        x, axes = self.data, all_axes("sum", dim, self.ndim)
+        shape = x.shape
+        y = quiet(x.sum, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64)
+        return record(y, lambda dy: np.broadcast_to(dy if keepdim else np.expand_dims(dy, axes), shape), self)
 
     def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The mean over all elements, or over one dimension or several; NaN over none."""
-        shape = self.data.shape
-        axes = _axes("mean", dim, len(shape))
-        count = 1
-        for axis in axes:
-            count *= shape[axis]
         if self.data.dtype.kind != "f":
             raise TypeError(f"mean: the tensor has dtype {self.data.dtype}; expected a floating-point one")
-        total = np.asarray(self.data.sum(axis=axes, keepdims=keepdim))
-        y = total / count if count else np.full_like(total, np.nan)
-        return record(np.asarray(y), lambda dy: np.broadcast_to(_kept(dy, axes, keepdim) / count, shape), self)
+        shape, axes = self.data.shape, all_axes("mean", dim, self.ndim)
+        n = count(shape, axes)
+        y = elementwise(np.true_divide, quiet(self.data.sum, axis=axes, keepdims=keepdim), n)
+        return record(y, lambda dy: np.broadcast_to((dy if keepdim else np.expand_dims(dy, axes)) / n, shape), self)
+
+    def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+        """The variance over all elements, or over one dimension or several, with divisor `count - correction`."""
+        centered = self - self.mean(dim, keepdim=True)
+        n = count(self.shape, all_axes("var", dim, self.ndim))
+        return (centered * centered).sum(dim, keepdim) / max(n - correction, 0)
+
+    def std(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
+        """The standard deviation, the square root of `var`."""
+        return self.var(dim, correction, keepdim).sqrt()
 
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The largest element, or `(values, indices)` of the largest along one dimension; NaN wins.
@@ -508,14 +426,14 @@ class Tensor:
         if dim is None:
             if x.size == 0:
                 raise ValueError(f"{name}: the tensor of shape {x.shape} has no elements")
-            y = np.asarray(pick(x))
+            y = quiet(pick, x)
 
             def spread(dy: Array) -> Array:
-                winners = (x == y) | (np.isnan(x) if np.isnan(y) else False)
-                return (dy * winners / winners.sum()).astype(x.dtype)
+                winners = (x == y) | (np.isnan(x) & np.isnan(y))
+                return elementwise(np.multiply, winners.astype(x.dtype), dy / np.count_nonzero(winners))
 
             return record(y, spread, self)
-        (axis,) = _axes(name, dim, x.ndim)
+        axis = one_axis(name, dim, x.ndim)
         if x.shape[axis] == 0:
             raise ValueError(f"{name}: dimension {dim} of the tensor of shape {x.shape} is empty")
         indices = np.expand_dims(argpick(x, axis=axis), axis)
@@ -526,22 +444,34 @@ class Tensor:
             np.put_along_axis(dx, indices, dy if keepdim else np.expand_dims(dy, axis), axis)
             return dx
 
-        if not keepdim:
-            return Extremum(record(values.squeeze(axis), backward, self), Tensor(indices.squeeze(axis)))
-        return Extremum(record(values, backward, self), Tensor(indices))
+        if keepdim:
+            return Extremum(record(values, backward, self), Tensor(indices))
+        return Extremum(record(values.squeeze(axis), backward, self), Tensor(indices.squeeze(axis)))
 
-    def argmax(self, dim: int | None = None) -> Tensor:
-        """The index of the largest element, or of the largest along one dimension."""
-        return Tensor(np.asarray(self.data.argmax(axis=dim)))
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the largest element in the flattened tensor, or of the largest along one dimension."""
+        return self._arg("argmax", np.argmax, dim, keepdim)
 
-    # ---- shape ------------------------------------------------------------------------------------------------
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the smallest element in the flattened tensor, or of the smallest along one dimension."""
+        return self._arg("argmin", np.argmin, dim, keepdim)
+
+    def _arg(self, name: str, argpick: Any, dim: int | None, keepdim: bool) -> Tensor:
+        axis = None if dim is None else one_axis(name, dim, self.ndim)
+        if (self.data.size if axis is None else self.shape[axis]) == 0:
+            raise ValueError(f"{name}: nothing to choose from in a tensor of shape {self.shape}")
+        return Tensor(quiet(argpick, self.data, axis=axis, keepdims=keepdim))
+
+    # ---- shape ----------------------------------------------------------------------------------------------------
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one size may be -1."""
         before = self.data.shape
-        # NumPy would gather the elements of a channels-last array one by one; our own conversion moves blocks.
-        y = _c_contiguous(self.data).reshape(_dims(shape))
-        return record(y, lambda dy: _c_contiguous(dy).reshape(before), self)
+        try:
+            y = contiguous(self.data).reshape(sizes(shape))
+        except ValueError:
+            raise ValueError(f"reshape: a tensor of shape {before} does not fit into {sizes(shape)}") from None
+        return record(y, lambda dy: contiguous(dy).reshape(before), self)
 
     view = reshape
 
@@ -549,58 +479,60 @@ class Tensor:
         """Merges the dimensions from `start_dim` to `end_dim` into one."""
         if self.ndim == 0:
             return self.reshape(1)
-        start, end = (
-            _axes("flatten", start_dim, self.ndim)[0],
-            _axes("flatten", end_dim, self.ndim)[0],
-        )
+        start, end = one_axis("flatten", start_dim, self.ndim), one_axis("flatten", end_dim, self.ndim)
         if start > end:
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-        merged = 1
-        for size in self.shape[start : end + 1]:
-            merged *= size
+        merged = count(self.shape, range(start, end + 1))
         return self.reshape(*self.shape[:start], merged, *self.shape[end + 1 :])
 
     def permute(self, *dims: Any) -> Tensor:
         """The dimensions in another order."""
-        order = tuple(d % self.ndim if -self.ndim <= d < self.ndim else d for d in _dims(dims))
-        if sorted(order) != list(range(self.ndim)):
-            raise ValueError(f"permute: dims are {_dims(dims)}; expected each of {self.ndim} dimensions once")
-        inverse = np.argsort(order)
+        order = all_axes("permute", sizes(dims) or None, self.ndim)
+        if len(order) != self.ndim:
+            raise ValueError(f"permute: dims are {sizes(dims)}; expected each of {self.ndim} dimensions once")
+        inverse = sorted(range(self.ndim), key=order.__getitem__)
         return record(self.data.transpose(order), lambda dy: dy.transpose(inverse), self)
 
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Swaps two dimensions."""
-        (a,), (b,) = _axes("transpose", dim0, self.ndim), _axes("transpose", dim1, self.ndim)
+        a, b = one_axis("transpose", dim0, self.ndim), one_axis("transpose", dim1, self.ndim)
         return record(self.data.swapaxes(a, b), lambda dy: dy.swapaxes(a, b), self)
+
+    @property
+    def T(self) -> Tensor:
+        """The dimensions in reverse order."""
+        return self.permute(*reversed(range(self.ndim)))
 
     def squeeze(self, dim: int | None = None) -> Tensor:
         """Without the dimensions of size 1, or without that one dimension if its size is 1."""
-        if dim is None:
-            return self.reshape(tuple(n for n in self.shape if n != 1))
-        (axis,) = _axes("squeeze", dim, self.ndim)
-        if self.shape[axis] != 1:
-            return self
-        return self.reshape(self.shape[:axis] + self.shape[axis + 1 :])
+        candidates = range(self.ndim) if dim is None else (one_axis("squeeze", dim, self.ndim),)
+        axes = tuple(a for a in candidates if self.shape[a] == 1)
+        return record(self.data.squeeze(axes), lambda dy: np.expand_dims(dy, axes), self)
 
     def unsqueeze(self, dim: int) -> Tensor:
         """With a further dimension of size 1 at `dim`."""
-        (axis,) = _axes("unsqueeze", dim, self.ndim + 1)
-        return self.reshape((*self.shape[:axis], 1, *self.shape[axis:]))
+        axis = one_axis("unsqueeze", dim, self.ndim + 1)
+        return record(np.expand_dims(self.data, axis), lambda dy: dy.squeeze(axis), self)
 
     def __getitem__(self, index: Any) -> Tensor:
-        where, x = _plain_index(index), self.data
-        shape, dtype = x.shape, x.dtype
-        y = np.asarray(x[where])
+        where, unique = plain_index(index)
+        shape, dtype = self.data.shape, self.data.dtype
 
         def backward(dy: Array) -> Array:
             dx = np.zeros(shape, dtype)
-            if y.base is not None:  # a view: no element appears twice
+            if unique:
                 dx[where] = dy
             else:
                 np.add.at(dx, where, dy)
             return dx
 
-        return record(y, backward, self)
+        return record(np.asarray(self.data[where]), backward, self)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, element: Any) -> bool:
+        return bool((self == element).data.any())
 
 
 class Extremum(NamedTuple):
@@ -616,7 +548,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data.data if isinstance(data, Tensor) else np.asarray(data), requires_grad)
+        super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -638,170 +570,49 @@ def tensor(data: Any, dtype: DTypeLike | None = None, requires_grad: bool = Fals
         >>> fastnn.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(0)
         tensor([4., 6.])
     """
-    return Tensor(_as_numeric(data, dtype, copy=True), requires_grad)
+    return Tensor(as_numeric(data.data if isinstance(data, Tensor) else data, dtype, copy=True), requires_grad)
 
 
 def as_tensor(data: Any, dtype: DTypeLike | None = None) -> Tensor:
     """A tensor over the array inside of `data`, without a copy where possible; `data` itself if it is a tensor."""
     if isinstance(data, Tensor):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    return Tensor(_as_numeric(data, dtype, copy=False))
+    return Tensor(as_numeric(data, dtype))
 
 
-# ---- the tape ---------------------------------------------------------------------------------------------------
+# ---- operands -----------------------------------------------------------------------------------------------------
 
 
-def _walk(root: Tensor, dy: Array, retain_graph: bool) -> None:
-    if root._node is None:
-        _accumulate(root, dy, dy)
-        return
-    nodes, stack = {root._node}, [root._node]
-    while stack:
-        for edge in stack.pop().edges:
-            if isinstance(edge, _Node) and edge not in nodes:
-                nodes.add(edge)
-                stack.append(edge)
-    pending: dict[_Node, Array] = {root._node: dy}
-    for node in sorted(nodes, key=lambda n: n.order, reverse=True):
-        if node not in pending:  # an operation whose output no gradient reached
-            continue
-        dy = _hooked(node.hooks, pending.pop(node))
-        if node.backward is None:
-            raise RuntimeError(
-                "backward: what was saved for it is gone, because backward has run here before; "
-                "call it with retain_graph=True the first time"
-            )
-        for edge, version in zip(node.edges, node.versions, strict=True):
-            if isinstance(edge, Tensor) and edge._version != version:
-                raise RuntimeError(
-                    f"backward: a leaf tensor of shape {edge.shape} was changed in place after it was used "
-                    "(by an optimizer step, for example); run forward again"
-                )
-        gradients = node.backward(dy)
-        if not isinstance(gradients, tuple):
-            gradients = (gradients,)
-        for edge, gradient in zip(node.edges, gradients, strict=True):
-            if edge is None or gradient is None:
-                continue
-            if isinstance(edge, Tensor):
-                _accumulate(edge, gradient, dy)
-            elif edge in pending:
-                pending[edge] = _elementwise(np.add, pending[edge], gradient)
-            else:
-                pending[edge] = gradient
-        if not retain_graph:
-            node.backward, node.edges, node.versions = None, (), ()
+def _left_operand(other: Any, right: Tensor) -> Tensor:
+    x, number = operands(right, other)
+    return Tensor(np.asarray(number, None if isinstance(number, np.ndarray) else quiet(np.add, x, number).dtype))
 
 
-def _hooked(hooks: list[Hook] | None, gradient: Array) -> Array:
-    for hook in hooks or ():
-        replaced = hook(Tensor(gradient))
-        if replaced is not None:
-            gradient = replaced.data
-    return gradient
+def _compared(ufunc: np.ufunc, a: Tensor, other: Any) -> Tensor:
+    if other is None or isinstance(other, (str, bytes)):
+        return NotImplemented  # type: ignore[no-any-return]
+    return Tensor(quiet(ufunc, *operands(a, other)))
 
 
-def _accumulate(leaf: Tensor, gradient: Array, dy: Array) -> None:
-    gradient = _hooked(leaf._hooks, gradient)
-    if gradient.dtype != leaf.data.dtype:
-        gradient = gradient.astype(leaf.data.dtype)
-    if leaf.grad is not None:
-        leaf.grad = Tensor(_elementwise(np.add, leaf.grad.data, gradient))
-    elif np.may_share_memory(gradient, dy) or not gradient.flags.writeable:
-        leaf.grad = Tensor(gradient.copy())  # an operation that only passes dy on: others may hold the same array
-    else:
-        leaf.grad = Tensor(gradient)
-
-
-# ---- helpers of the arithmetic ------------------------------------------------------------------------------------
-
-_LARGE = 1 << 14  # elements from which on an output comes from our allocator: below, NumPy's own is as fast
-
-
-def _elementwise(ufunc: np.ufunc, *x: Array) -> Array:
-    """ufunc(*x), its output in channels-last memory where an input is, and from the caching allocator if large."""
-    largest = max(x, key=lambda a: a.size)
-    if largest.size >= _LARGE and (dtype := np.result_type(*x)).kind == "f":
-        shape = np.broadcast_shapes(*(a.shape for a in x))
-        channels_last = largest.ndim == 4 and largest.strides[1] == largest.itemsize and len(shape) == 4
-        return ufunc(*x, out=ops.empty(shape, dtype, channels_last=channels_last))  # type: ignore[no-any-return]
-    return np.asarray(ufunc(*x))
-
-
-def _fit(gradient: Array, shape: tuple[int, ...]) -> Array:
-    """The sum of a gradient over the dimensions along which an operand of this shape was broadcast."""
-    if gradient.shape == shape:
-        return gradient
-    extra = gradient.ndim - len(shape)
-    axes = [
-        *range(extra),
-        *(i + extra for i, n in enumerate(shape) if n == 1 and gradient.shape[i + extra] != 1),
-    ]
-    return np.asarray(gradient.sum(axis=tuple(axes))).reshape(shape)
-
-
-def _for_both(a: Tensor, b: Tensor, da: Callable[[Array], Array], db: Callable[[Array], Array]) -> Backward:
-    """Backward of a broadcasting operation; does not hold on to what the operand without gradient would need."""
-    if not b.requires_grad:
-        a_shape = a.shape
-        return lambda dy: (_fit(da(dy), a_shape), None)
+def _record_pair(y: Array, a: Tensor, b: Any, da: Gradient, db: Gradient) -> Tensor:
+    """Records an operation that broadcasts; holds on to nothing that only an operand without gradient would need."""
+    if not mode.grad_enabled:
+        return Tensor(y)
+    b_wants = isinstance(b, Tensor) and b.requires_grad
     if not a.requires_grad:
-        b_shape = b.shape
-        return lambda dy: (None, _fit(db(dy), b_shape))
-    shapes = a.shape, b.shape
-    return lambda dy: (_fit(da(dy), shapes[0]), _fit(db(dy), shapes[1]))
+        return record(y, _fitted(db, b.data), b) if b_wants else Tensor(y)
+    to_a = _fitted(da, a.data)
+    if not b_wants:
+        return record(y, to_a, a)
+    to_b = _fitted(db, b.data)
+    return record(y, lambda dy: (to_a(dy), to_b(dy)), a, b)
 
 
-def _operand(like: Tensor, other: Any) -> Tensor:
-    if isinstance(other, Tensor):
-        return other
-    if isinstance(other, (bool, int, float)):  # a Python number takes the tensor's type where it can
-        return Tensor(np.asarray(other, np.result_type(like.data, other)))
-    return as_tensor(other)
+def _fitted(gradient: Gradient, x: Array) -> Gradient:
+    shape, dtype = x.shape, x.dtype
+    return lambda dy: fit(gradient(dy), shape, dtype)
 
 
-def _as_numeric(data: Any, dtype: DTypeLike | None, copy: bool) -> Array:
-    if isinstance(data, Tensor):
-        data = data.data
-    if not isinstance(data, (np.ndarray, np.generic)):
-        if hasattr(data, "__dlpack__"):
-            data = np.from_dlpack(data)
-        else:
-            given = data
-            data = np.asarray(given)
-            own_type = hasattr(given, "__array__") or isinstance(given, (memoryview, bytearray))
-            if dtype is None and data.dtype == np.float64 and not own_type:
-                dtype = np.float32
-    array = np.array(data, dtype, copy=True) if copy else np.asarray(data, dtype)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"tensor: data have dtype {array.dtype}; expected numbers")
-    return array
-
-
-def _plain_index(index: Any) -> Any:
-    if isinstance(index, Tensor):
-        return index.data
-    if isinstance(index, tuple):
-        return tuple(i.data if isinstance(i, Tensor) else i for i in index)
-    return index
-
-
-def _axes(name: str, dim: Dims, ndim: int) -> tuple[int, ...]:
-    dims = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else dim
-    for d in dims:
-        if not -ndim <= d < ndim:
-            raise IndexError(f"{name}: dimension {d} is out of range for a tensor of {ndim} dimensions")
-    return tuple(d % ndim for d in dims)
-
-
-def _dims(args: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     return tuple(args[0]) if len(args) == 1 and isinstance(args[0], Sequence) else args
-
-
-def _kept(dy: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
-    return dy if keepdim else np.expand_dims(dy, axes)
-
-
-def _c_contiguous(x: Array) -> Array:
-    return x if x.flags.c_contiguous else ops.to_contiguous(x)
