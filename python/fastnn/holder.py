@@ -173,7 +173,8 @@ def plain_index(index: Any) -> tuple[Any, bool]:
     plain, unique = [], True
     for part in parts:
         if isinstance(part, (Holder, np.ndarray, list)):
-            part = np.array(part.data if isinstance(part, Holder) else part, np.intp if part == [] else None)
+            empty_list = isinstance(part, list) and not part
+            part = np.array(part.data if isinstance(part, Holder) else part, np.intp if empty_list else None)
             unique &= part.dtype == np.bool_
         plain.append(part)
     return tuple(plain), unique

@@ -158,6 +158,7 @@ def walk(root: Node | Leaf, dy: Array, retain_graph: bool) -> None:
             for edge, gradient in zip(node.edges, gradients, strict=True):  # type: ignore[arg-type]
                 if edge is None or gradient is None:
                     continue
+                gradient = np.asarray(gradient)  # arithmetic on arrays of 0 dimensions makes NumPy scalars
                 if isinstance(edge, Node):
                     if edge not in pending:
                         heappush(heap, (-edge.order, edge))
