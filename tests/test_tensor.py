@@ -450,14 +450,22 @@ def test_empty_tensors():
     assert x.grad.shape == (0, 3)
 
 
-def test_large_outputs_come_from_the_allocator_and_keep_their_layout(rng):
-    x = fastnn.ops.to_channels_last(rng.standard_normal((2, 8, 32, 33)).astype(np.float32))
+def test_large_outputs_keep_their_layout(rng):
+    x = rng.standard_normal((2, 32, 33, 8)).astype(np.float32).transpose(0, 3, 1, 2)
     w = rng.standard_normal((8, 1, 1)).astype(np.float32)
+    before = fastnn.ops.memory_stats()
     y = tensor(w, requires_grad=True) * fastnn.as_tensor(x) - 1
+    assert fastnn.ops.memory_stats() != before  # from our allocator
     assert y.data.strides == x.strides
     assert_array_equal(y.data, w * x - 1)
+    assert (y * 2).data.strides == x.strides
     y.mean().backward()
-    assert_allclose(fastnn.as_tensor(x).flatten(1).data, np.ascontiguousarray(x).reshape(2, -1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+def test_reshape_of_channels_last(rng, dtype):
+    x = rng.integers(0, 2, (2, 4, 5, 3)).astype(dtype).transpose(0, 3, 1, 2)
+    assert_array_equal(fastnn.as_tensor(x).flatten(1).data, x.reshape(2, -1))
 
 
 def test_sum_of_integers():
@@ -571,7 +579,7 @@ def test_long_chains_do_not_recurse():
         y = y + 1
     y.backward()
     assert x.grad.tolist() == [1]
-    for _ in range(100_000):
+    for _ in range(50_000):
         y = y * 1
     del y
     gc.collect()

@@ -91,6 +91,17 @@ def fit(gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
+def spread(dy: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
+    """The gradient of what was summed along `axes` of an array of this shape."""
+    if dy.ndim != len(shape):
+        dy = dy.reshape([1 if i in axes else n for i, n in enumerate(shape)])
+    if count(shape, range(len(shape))) >= _LARGE:
+        return np.broadcast_to(dy, shape)
+    dx = np.empty(shape, dy.dtype)  # NumPy takes 3 us to make a view that broadcasts
+    dx[...] = dy
+    return dx
+
+
 def contiguous(x: Array) -> Array:
     """The same elements in C order; NumPy would gather those of a channels-last array one by one."""
     return x if x.flags.c_contiguous else ops.to_contiguous(x)

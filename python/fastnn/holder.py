@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .arrays import Array, Number, as_numeric, one_axis, promoted, quiet
-from .tape import Node, mode
+from .tape import ArrayHook, Node, mode
 
 Self = TypeVar("Self", bound="Holder")
 
@@ -17,13 +17,15 @@ Self = TypeVar("Self", bound="Holder")
 class Holder:
     """Base class of `Tensor`: an array, whether it wants a gradient, and the node of the tape that made it."""
 
-    __slots__ = ("__weakref__", "_node", "_version", "data", "requires_grad")
+    __slots__ = ("__weakref__", "_hooks", "_node", "_version", "data", "grad", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         self.data = data if type(data) is np.ndarray else as_numeric(data)
         self.requires_grad = requires_grad
+        self.grad: Any = None
         self._node: Node | None = None
         self._version = 0
+        self._hooks: list[ArrayHook] | None = None
         if requires_grad:
             self._check_can_require_grad()
 

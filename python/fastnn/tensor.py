@@ -28,9 +28,10 @@ from .arrays import (
     one_axis,
     quiet,
     real,
+    spread,
 )
 from .holder import Holder, operands, plain_index
-from .tape import ArrayHook, Backward, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
+from .tape import Backward, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
 
 __all__ = [
     "Array",
@@ -83,13 +84,10 @@ class Tensor(Holder):
         grad: the gradient that `backward` has accumulated, or None.
     """
 
-    __slots__ = ("_hooks", "grad")
+    __slots__ = ()
     __array_ufunc__ = None  # array * tensor calls Tensor.__rmul__
 
-    def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        super().__init__(data, requires_grad)
-        self.grad: Tensor | None = None
-        self._hooks: list[ArrayHook] | None = None
+    grad: Tensor | None
 
     # ---- out of the tape ------------------------------------------------------------------------------------------
 
@@ -387,8 +385,8 @@ class Tensor(Holder):
         """The sum over all elements, or over one dimension or several; int64 for integers and booleans."""
         x, axes = self.data, all_axes("sum", dim, self.ndim)
         shape = x.shape
-        y = quiet(x.sum, axis=axes, keepdims=keepdim, dtype=None if x.dtype.kind == "f" else np.int64)
-        return record(y, lambda dy: np.broadcast_to(dy if keepdim else np.expand_dims(dy, axes), shape), self)
+        y = quiet(np.add.reduce, x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdim)
+        return record(y, lambda dy: spread(dy, axes, shape), self)
 
     def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The mean over all elements, or over one dimension or several; NaN over none."""
@@ -396,8 +394,8 @@ class Tensor(Holder):
             raise TypeError(f"mean: the tensor has dtype {self.data.dtype}; expected a floating-point one")
         shape, axes = self.data.shape, all_axes("mean", dim, self.ndim)
         n = count(shape, axes)
-        y = elementwise(np.true_divide, quiet(self.data.sum, axis=axes, keepdims=keepdim), n)
-        return record(y, lambda dy: np.broadcast_to((dy if keepdim else np.expand_dims(dy, axes)) / n, shape), self)
+        y = elementwise(np.true_divide, quiet(np.add.reduce, self.data, axes, keepdims=keepdim), n)
+        return record(y, lambda dy: spread(dy / n, axes, shape), self)
 
     def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """The variance over all elements, or over one dimension or several, with divisor `count - correction`."""
@@ -428,11 +426,11 @@ class Tensor(Holder):
                 raise ValueError(f"{name}: the tensor of shape {x.shape} has no elements")
             y = quiet(pick, x)
 
-            def spread(dy: Array) -> Array:
+            def share(dy: Array) -> Array:
                 winners = (x == y) | (np.isnan(x) & np.isnan(y))
                 return elementwise(np.multiply, winners.astype(x.dtype), dy / np.count_nonzero(winners))
 
-            return record(y, spread, self)
+            return record(y, share, self)
         axis = one_axis(name, dim, x.ndim)
         if x.shape[axis] == 0:
             raise ValueError(f"{name}: dimension {dim} of the tensor of shape {x.shape} is empty")
