@@ -137,3 +137,8 @@ def count(shape: tuple[int, ...], axes: Iterable[int]) -> int:
     for axis in axes:
         elements *= shape[axis]
     return elements
+
+
+def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """Sizes given one by one or as one sequence."""
+    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], Sequence) else args

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arrays import Number, as_numeric
-from .tensor import Tensor, sizes
+from .arrays import Number, as_numeric, sizes
+from .tensor import Tensor
 
 
 def full(size: Any, fill_value: Number, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .tensor import Tensor, sizes
+from .arrays import sizes
+from .tensor import Tensor
 
 if TYPE_CHECKING:  # numpy.random costs 20 ms: it is loaded when the first random number is asked for
     from numpy.random import Generator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +28,7 @@ from .arrays import (
     one_axis,
     quiet,
     real,
+    sizes,
     spread,
 )
 from .holder import Holder, operands, plain_index
@@ -583,7 +584,8 @@ def as_tensor(data: Any, dtype: DTypeLike | None = None) -> Tensor:
 
 def _left_operand(other: Any, right: Tensor) -> Tensor:
     x, number = operands(right, other)
-    return Tensor(np.asarray(number, None if isinstance(number, np.ndarray) else quiet(np.add, x, number).dtype))
+    dtype = number.dtype if isinstance(number, np.ndarray) else np.result_type(x, number)
+    return Tensor(quiet(np.asarray, number, dtype))
 
 
 def _compared(ufunc: np.ufunc, a: Tensor, other: Any) -> Tensor:
@@ -609,8 +611,3 @@ def _record_pair(y: Array, a: Tensor, b: Any, da: Gradient, db: Gradient) -> Ten
 def _fitted(gradient: Gradient, x: Array) -> Gradient:
     shape, dtype = x.shape, x.dtype
     return lambda dy: fit(gradient(dy), shape, dtype)
-
-
-def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """Sizes given one by one or as one sequence."""
-    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], Sequence) else args
