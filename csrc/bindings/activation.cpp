@@ -1,4 +1,4 @@
-// fastnn.ops: relu_forward, relu_backward, sigmoid_*, tanh_*.
+// fastnn.ops: relu_*, sigmoid_*, tanh_*.
 #include "arrays.h"
 
 namespace fastnn {
@@ -33,19 +33,27 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
   return dx;
 }
 
+// <name>_forward and <name>_backward.
+void bind(py::module_& m, Activation activation, const char* forward_name, const char* forward_doc,
+          const char* backward_name, const char* backward_doc) {
+  m.def(
+      forward_name, [=](py::handle x) { return forward(forward_name, activation, x); },
+      py::arg("x"), forward_doc);
+  m.def(
+      backward_name,
+      [=](py::handle dy, py::handle y) { return backward(backward_name, activation, dy, y); },
+      py::arg("dy"), py::arg("y"), backward_doc);
+}
+
 }  // namespace
 
 void bind_activation(py::module_& m) {
-  m.def(
-      "relu_forward", [](py::handle x) { return forward("relu_forward", Activation::relu, x); },
-      py::arg("x"), "y = max(x, 0), element-wise; NaN stays NaN.");
-  m.def(
-      "relu_backward",
-      [](py::handle dy, py::handle y) {
-        return backward("relu_backward", Activation::relu, dy, y);
-      },
-      py::arg("dy"), py::arg("y"),
-      "dx = dy where the output y of relu_forward is positive (or NaN), else 0.");
+  bind(m, Activation::relu, "relu_forward", "y = max(x, 0), element-wise; NaN stays NaN.",
+       "relu_backward", "dx = dy where the output y of relu_forward is positive (or NaN), else 0.");
+  bind(m, Activation::sigmoid, "sigmoid_forward", "y = 1 / (1 + exp(-x)), element-wise.",
+       "sigmoid_backward", "dx = dy * y * (1 - y), y being the output of sigmoid_forward.");
+  bind(m, Activation::tanh, "tanh_forward", "y = tanh(x), element-wise.", "tanh_backward",
+       "dx = dy * (1 - y**2), y being the output of tanh_forward.");
 }
 
 }  // namespace fastnn

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "../fastnn.h"
 
@@ -116,6 +117,13 @@ FASTNN_INLINE VecF64 load(const double* p, int64_t n) {
   return v;
 #endif
 }
+// The first n lanes, the others `fill`.
+template <class T>
+FASTNN_INLINE Vec<T> load(const T* p, int64_t n, T fill) {
+  IntVec<T> lane;
+  for (int i = 0; i < lanes<T>; ++i) lane[i] = i;
+  return lane < static_cast<typename VecTypes<T>::IntLane>(n) ? load(p, n) : splat(fill);
+}
 FASTNN_INLINE void store(float* p, const VecF32& v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
@@ -178,6 +186,103 @@ FASTNN_INLINE T reduce_add(const Vec<T>& v) {
     for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
   }
   return part[0];
+}
+
+// The largest lane. No lane may be NaN.
+template <class T>
+FASTNN_INLINE T reduce_max(const Vec<T>& v) {
+  T part[lanes<T>];
+  store(part, v);
+  for (int64_t half = lanes<T> / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half; ++i) part[i] = max(part[i + half], part[i]);
+  }
+  return part[0];
+}
+
+// What exp and tanh need to know of T. expm1(r) = r + r^2 q(r) for |r| <= log(2) / 2, q the
+// minimax polynomial of the relative error; log(2) = log2_hi + log2_lo, where log2_hi has so few
+// bits that its multiples are exact.
+template <class T>
+struct ExpConstants;
+template <>
+struct ExpConstants<float> {
+  static constexpr int mantissa_bits = 23, exponent_bias = 127;
+  static constexpr float round = 0x1.8p23f;  // v + round - round is v rounded to an integer
+  static constexpr float log2_hi = 0.693359375f, log2_lo = -2.12194440e-4f;
+  static constexpr float largest = 88.7228317f;    // exp overflows above
+  static constexpr float smallest = -87.3365402f;  // exp is below the normal numbers below
+  static constexpr float tanh_is_1 = 9.02f;        // tanh rounds to 1 from here on
+  static constexpr float q[] = {0.5f,         0.16666667f,   0.041666355f,
+                                0.008333274f, 0.0013941022f, 0.00019913574f};
+};
+template <>
+struct ExpConstants<double> {
+  static constexpr int mantissa_bits = 52, exponent_bias = 1023;
+  static constexpr double round = 0x1.8p52;
+  static constexpr double log2_hi = 6.93147180369123816490e-01,
+                          log2_lo = 1.90821492927058770002e-10;
+  static constexpr double largest = 709.78271289338397;
+  static constexpr double smallest = -708.39641853226408;
+  static constexpr double tanh_is_1 = 19.07;
+  static constexpr double q[] = {0.5,
+                                 0.16666666666666677,
+                                 0.0416666666666667,
+                                 0.008333333333321615,
+                                 0.0013888888888866835,
+                                 0.0001984126988615903,
+                                 2.4801587360559802e-05,
+                                 2.7557244181502035e-06,
+                                 2.7557242757482614e-07,
+                                 2.510904501628204e-08,
+                                 2.0924443771550156e-09};
+};
+
+// x = n log(2) + r with an integer n: expm1(r), and 2^0 with n added to its exponent is 2^n.
+template <class T>
+struct ReducedExp {
+  Vec<T> expm1_r;
+  IntVec<T> exponent;
+};
+template <class T>
+FASTNN_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
+  using K = ExpConstants<T>;
+  const Vec<T> shifted = x * T(1.44269504088896340736) + K::round;
+  const Vec<T> n = shifted - K::round;
+  const Vec<T> r = fma(n, splat(-K::log2_lo), fma(n, splat(-K::log2_hi), x));
+  constexpr int degree = sizeof(K::q) / sizeof(T) - 1;
+  Vec<T> q = splat(K::q[degree]);
+#pragma GCC unroll 16
+  for (int i = degree - 1; i >= 0; --i) q = fma(q, r, splat(K::q[i]));
+  // The low bits of `shifted` are n; those above go out at the top.
+  return {fma(r * r, q, r), reinterpret_cast<IntVec<T>>(shifted) << K::mantissa_bits};
+}
+
+// e^x within 1.0 ulp: infinity above the largest number's logarithm, 0 where the result would be
+// denormal, NaN for NaN.
+template <class T>
+FASTNN_INLINE Vec<T> exp(Vec<T> x) {
+  using K = ExpConstants<T>;
+  const ReducedExp<T> e = reduce_exp<T>(x);
+  // Adding to the exponent of e^r, and not multiplying with 2^n, reaches results whose 2^n is
+  // itself no normal number.
+  Vec<T> y = reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(e.expm1_r + T(1)) + e.exponent);
+  y = x > K::largest ? splat(std::numeric_limits<T>::infinity()) : y;
+  y = x < K::smallest ? Vec<T>{} : y;
+  return x == x ? y : x;
+}
+
+// tanh(x) = e / (e + 2) with e = expm1(2 |x|), under the sign of x: within 2.5 ulp, also near 0.
+template <class T>
+FASTNN_INLINE Vec<T> tanh(Vec<T> x) {
+  using K = ExpConstants<T>;
+  using Int = IntVec<T>;
+  const Int sign = reinterpret_cast<Int>(x) & reinterpret_cast<Int>(splat(T(-0.0)));
+  const Vec<T> magnitude = reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(x) ^ sign);
+  const ReducedExp<T> reduced = reduce_exp<T>(2 * min(splat(K::tanh_is_1), magnitude));
+  const Vec<T> power =
+      reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(splat(T(1))) + reduced.exponent);
+  const Vec<T> e = fma(power, reduced.expm1_r, power - T(1));
+  return reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(e / (e + T(2))) | sign);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""Activation functions, element-wise."""
+"""Activation functions, element-wise. Any shape -> the same shape."""
 
 from __future__ import annotations
 
@@ -7,6 +7,36 @@ from ..tensor import Tensor, record
 
 
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0), element-wise; NaN stays NaN. Any shape -> the same shape."""
+    """max(x, 0); NaN stays NaN.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.relu(fastnn.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
+    """
     y = ops.relu_forward(x.data)
     return record(y, lambda dy: ops.relu_backward(dy, y), x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)), accurate to the last digits for negative x, too.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.sigmoid(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([0. , 0.5, 1. ])
+    """
+    y = ops.sigmoid_forward(x.data)
+    return record(y, lambda dy: ops.sigmoid_backward(dy, y), x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.tanh(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([-1.,  0.,  1.])
+    """
+    y = ops.tanh_forward(x.data)
+    return record(y, lambda dy: ops.tanh_backward(dy, y), x)
