@@ -1,7 +1,9 @@
 """Operations on tensors: forward and backward of each stand side by side. `fastnn.nn.functional` is this module."""
 
-from .activation import relu
+from .activation import relu, sigmoid, tanh
 from .conv import conv2d
 from .linear import linear
+from .loss import cross_entropy, mse_loss
+from .softmax import log_softmax, softmax
 
-__all__ = ["conv2d", "linear", "relu"]
+__all__ = ["conv2d", "cross_entropy", "linear", "log_softmax", "mse_loss", "relu", "sigmoid", "softmax", "tanh"]
