@@ -5,7 +5,9 @@ namespace fastnn {
 namespace {
 
 // "params[3]", for messages.
-std::string element(const char* list, size_t i) { return text(list, "[", i, "]"); }
+std::string element(const char* list, size_t i) {
+  return std::string(list) + "[" + std::to_string(i) + "]";
+}
 
 // An array that a kernel updates in place, whatever the order of its axes in memory.
 py::array updated_array(const char* op, const std::string& name, py::handle object) {

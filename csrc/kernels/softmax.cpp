@@ -1,8 +1,7 @@
 // y[n][c] = exp(x[n][c] - m) / sum_c exp(x[n][c] - m) with m = max_c x[n][c], or its logarithm;
 // backward from y: softmax dx = y (dy - sum_c dy y), log softmax dx = dy - exp(y) sum_c dy.
 // Dense rows of C; parallel over rows, each summed lane by lane and then over the lanes, in the
-// same order always. A row that fits into a vector is one partial vector, in registers throughout.
-// Reads x 2 (log softmax 3) times, from the cache after the first; writes y once.
+// same order always. Reads x 2 (log softmax 3) times, from the cache after the first.
 #include "softmax.h"
 
 #include "table.h"
@@ -18,6 +17,10 @@ void softmax_forward(const Exec& exec, const SoftmaxShape& s, const T* x, T* y) 
     const T* xn = x + n * s.C;
     T* yn = y + n * s.C;
     const T m = row_max(s.C, xn);
+    if (s.C <= lanes<T>) {  // in registers: a partial store stalls the load that follows it
+      const V e = exp<T>(load(xn, s.C, lowest) - m);
+      return store(yn, e * (1 / reduce_add<T>(e)), s.C);
+    }
     V sum{};
     int64_t c = 0;
     for (; c + lanes<T> <= s.C; c += lanes<T>) {

@@ -42,6 +42,8 @@ using VecF32 = float __attribute__((vector_size(vector_bytes)));
 using VecF64 = double __attribute__((vector_size(vector_bytes)));
 using VecI32 = int32_t __attribute__((vector_size(vector_bytes)));
 using VecI64 = int64_t __attribute__((vector_size(vector_bytes)));
+using VecU32 = uint32_t __attribute__((vector_size(vector_bytes)));
+using VecU64 = uint64_t __attribute__((vector_size(vector_bytes)));
 
 template <class T>
 struct VecTypes;
@@ -49,12 +51,14 @@ template <>
 struct VecTypes<float> {
   using Real = VecF32;
   using Int = VecI32;
+  using Bits = VecU32;
   using IntLane = int32_t;
 };
 template <>
 struct VecTypes<double> {
   using Real = VecF64;
   using Int = VecI64;
+  using Bits = VecU64;
   using IntLane = int64_t;
 };
 
@@ -63,6 +67,8 @@ using Vec = typename VecTypes<T>::Real;
 template <class T>
 using IntVec =
     typename VecTypes<T>::Int;  // as many lanes as Vec<T>; also the type of its comparisons
+template <class T>
+using BitVec = typename VecTypes<T>::Bits;  // unsigned, to calculate with the bits of a number
 template <class T>
 constexpr int64_t lanes = vector_bytes / static_cast<int>(sizeof(T));
 
@@ -117,6 +123,7 @@ FASTNN_INLINE VecF64 load(const double* p, int64_t n) {
   return v;
 #endif
 }
+
 // The first n lanes, the others `fill`.
 template <class T>
 FASTNN_INLINE Vec<T> load(const T* p, int64_t n, T fill) {
@@ -124,6 +131,7 @@ FASTNN_INLINE Vec<T> load(const T* p, int64_t n, T fill) {
   for (int i = 0; i < lanes<T>; ++i) lane[i] = i;
   return lane < static_cast<typename VecTypes<T>::IntLane>(n) ? load(p, n) : splat(fill);
 }
+
 FASTNN_INLINE void store(float* p, const VecF32& v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
@@ -177,15 +185,29 @@ FASTNN_INLINE V min(V a, V b) {
   return a < b ? a : b;
 }
 
-// Sum of the lanes by halves: the same order on every call.
+// The n lanes at p combined by halves, in the same order always: f of the first and the second half
+// lane by lane, and so on down to one.
+template <int n, class T, class F>
+FASTNN_INLINE T combine_halves(const T* p, const F& f) {
+  if constexpr (n == 1) {
+    return *p;
+  } else {
+    typedef T Half __attribute__((vector_size(n / 2 * sizeof(T))));
+    Half first, second;
+    std::memcpy(&first, p, sizeof first);
+    std::memcpy(&second, p + n / 2, sizeof second);
+    first = f(first, second);
+    T half[n / 2];
+    std::memcpy(half, &first, sizeof half);
+    return combine_halves<n / 2>(half, f);
+  }
+}
+
 template <class T>
 FASTNN_INLINE T reduce_add(const Vec<T>& v) {
   T part[lanes<T>];
   store(part, v);
-  for (int64_t half = lanes<T> / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
-  }
-  return part[0];
+  return combine_halves<lanes<T>>(part, [](auto a, auto b) { return a + b; });
 }
 
 // The largest lane. No lane may be NaN.
@@ -193,10 +215,7 @@ template <class T>
 FASTNN_INLINE T reduce_max(const Vec<T>& v) {
   T part[lanes<T>];
   store(part, v);
-  for (int64_t half = lanes<T> / 2; half > 0; half /= 2) {
-    for (int64_t i = 0; i < half; ++i) part[i] = max(part[i + half], part[i]);
-  }
-  return part[0];
+  return combine_halves<lanes<T>>(part, [](auto a, auto b) { return max(a, b); });
 }
 
 // What exp and tanh need to know of T. expm1(r) = r + r^2 q(r) for |r| <= log(2) / 2, q the
@@ -241,7 +260,7 @@ struct ExpConstants<double> {
 template <class T>
 struct ReducedExp {
   Vec<T> expm1_r;
-  IntVec<T> exponent;
+  BitVec<T> exponent;
 };
 template <class T>
 FASTNN_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
@@ -251,38 +270,38 @@ FASTNN_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
   const Vec<T> r = fma(n, splat(-K::log2_lo), fma(n, splat(-K::log2_hi), x));
   constexpr int degree = sizeof(K::q) / sizeof(T) - 1;
   Vec<T> q = splat(K::q[degree]);
-#pragma GCC unroll 16
   for (int i = degree - 1; i >= 0; --i) q = fma(q, r, splat(K::q[i]));
   // The low bits of `shifted` are n; those above go out at the top.
-  return {fma(r * r, q, r), reinterpret_cast<IntVec<T>>(shifted) << K::mantissa_bits};
+  return {fma(r * r, q, r), reinterpret_cast<BitVec<T>>(shifted) << K::mantissa_bits};
 }
 
-// e^x within 1.0 ulp: infinity above the largest number's logarithm, 0 where the result would be
-// denormal, NaN for NaN.
+// e^x within 1.0 ulp (measured over all magnitudes, float against double, double against extended
+// precision): infinity where it overflows, 0 where it would be denormal, NaN for NaN.
 template <class T>
 FASTNN_INLINE Vec<T> exp(Vec<T> x) {
   using K = ExpConstants<T>;
   const ReducedExp<T> e = reduce_exp<T>(x);
   // Adding to the exponent of e^r, and not multiplying with 2^n, reaches results whose 2^n is
   // itself no normal number.
-  Vec<T> y = reinterpret_cast<Vec<T>>(reinterpret_cast<IntVec<T>>(e.expm1_r + T(1)) + e.exponent);
+  Vec<T> y = reinterpret_cast<Vec<T>>(reinterpret_cast<BitVec<T>>(e.expm1_r + T(1)) + e.exponent);
   y = x > K::largest ? splat(std::numeric_limits<T>::infinity()) : y;
   y = x < K::smallest ? Vec<T>{} : y;
   return x == x ? y : x;
 }
 
-// tanh(x) = e / (e + 2) with e = expm1(2 |x|), under the sign of x: within 2.5 ulp, also near 0.
+// tanh(x) = e / (e + 2) with e = expm1(2 |x|), under the sign of x: within 2.5 ulp (measured
+// likewise), also near 0. NaN for NaN.
 template <class T>
 FASTNN_INLINE Vec<T> tanh(Vec<T> x) {
   using K = ExpConstants<T>;
-  using Int = IntVec<T>;
-  const Int sign = reinterpret_cast<Int>(x) & reinterpret_cast<Int>(splat(T(-0.0)));
-  const Vec<T> magnitude = reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(x) ^ sign);
+  using Bits = BitVec<T>;
+  const Bits sign = reinterpret_cast<Bits>(x) & reinterpret_cast<Bits>(splat(T(-0.0)));
+  const Vec<T> magnitude = reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(x) ^ sign);
   const ReducedExp<T> reduced = reduce_exp<T>(2 * min(splat(K::tanh_is_1), magnitude));
   const Vec<T> power =
-      reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(splat(T(1))) + reduced.exponent);
+      reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(splat(T(1))) + reduced.exponent);
   const Vec<T> e = fma(power, reduced.expm1_r, power - T(1));
-  return reinterpret_cast<Vec<T>>(reinterpret_cast<Int>(e / (e + T(2))) | sign);
+  return reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(e / (e + T(2))) | sign);
 }
 
 }  // namespace

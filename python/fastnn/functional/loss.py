@@ -60,9 +60,12 @@ def cross_entropy(x: Tensor, target: Any, ignore_index: int = -100, reduction: s
         loss = np.asarray(losses.sum() / count if count else losses.dtype.type(np.nan))
 
     def backward(dy: Array) -> Array:
-        dlosses = np.broadcast_to(dy / max(count, 1), expected).astype(losses.dtype, copy=False).reshape(-1)
-        dx = ops.softmax_cross_entropy_backward(dlosses, log_probabilities, labels, ignore_index)
-        return np.moveaxis(dx.reshape(shape), -1, min(1, len(shape) - 1))
+        if reduction == "none":
+            dlosses = dy.reshape(-1)
+        else:
+            dlosses = np.full(labels.size, dy / max(count, 1), losses.dtype)
+        dx = ops.softmax_cross_entropy_backward(dlosses, log_probabilities, labels, ignore_index).reshape(shape)
+        return dx if dx.ndim < 3 else np.moveaxis(dx, -1, 1)
 
     return record(loss, backward, x)
 
