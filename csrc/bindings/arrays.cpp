@@ -256,8 +256,6 @@ void check_shape(const char* op, const char* name, const py::array& a, const Sha
   }
 }
 
-namespace {
-
 int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest) {
   const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
   if (!index) {
@@ -272,8 +270,6 @@ int64_t integer(const char* op, const char* name, py::handle object, int64_t sma
   }
   return value;
 }
-
-}  // namespace
 
 Pair pair(const char* op, const char* name, py::handle object, int64_t smallest) {
   if (PyIndex_Check(object.ptr())) {

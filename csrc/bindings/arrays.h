@@ -91,6 +91,8 @@ T* mutable_data(py::array& a) {
   return static_cast<T*>(a.mutable_data());
 }
 
+// An int from `smallest` to largest_size.
+int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest);
 // An int, or a pair of them for height and width; each at least `smallest`.
 struct Pair {
   int64_t h, w;

@@ -1,7 +1,206 @@
+// fastnn.ops: max_pool2d_forward, max_pool2d_backward, avg_pool2d_forward, avg_pool2d_backward.
 #include "arrays.h"
 
 namespace fastnn {
+namespace {
 
-void bind_pool2d(py::module_&) {}
+// How the windows lie over the input, as the caller gave it.
+struct Windows {
+  Pair kernel, stride, padding, dilation;
+  bool ceil_mode;
+};
+
+std::string text_of(Pair p) { return text("(", p.h, ", ", p.w, ")"); }
+
+Windows windows(const char* op, py::handle kernel_size, py::handle stride, py::handle padding,
+                py::handle dilation, bool ceil_mode) {
+  const Pair kernel = pair(op, "kernel_size", kernel_size, 1);
+  return {kernel, stride.is_none() ? kernel : pair(op, "stride", stride, 1),
+          pair(op, "padding", padding, 0), pair(op, "dilation", dilation, 1), ceil_mode};
+}
+
+// The number of windows along one dimension of the input.
+int64_t output_size(const char* op, const char* dimension, int64_t size, int64_t kernel,
+                    int64_t stride, int64_t padding, int64_t dilation, bool ceil_mode) {
+  int64_t extent;
+  if (__builtin_mul_overflow(dilation, kernel - 1, &extent)) {
+    value_error(op, ": kernel_size ", kernel, " with dilation ", dilation, " is too large");
+  }
+  extent += 1;
+  if (padding > extent / 2) {
+    value_error(op, ": padding is ", padding, "; expected at most half of the kernel's extent, ",
+                extent, " (kernel_size ", kernel, ", dilation ", dilation, ")");
+  }
+  if (size == 0) value_error(op, ": the input has ", dimension, " 0; expected at least 1");
+  if (extent > size + 2 * padding) {
+    value_error(op, ": the kernel's extent is ", extent, " (kernel_size ", kernel, ", dilation ",
+                dilation, "), larger than the input's ", dimension, " ", size, " with padding ",
+                padding);
+  }
+  const int64_t span = size + 2 * padding - extent;
+  if (!ceil_mode) return span / stride + 1;
+  // A window that would start behind the input and its padding before it is left out.
+  const int64_t count = (span + stride - 1) / stride + 1;
+  return (count - 1) * stride >= size + padding ? count - 1 : count;
+}
+
+Pool2dShape pool_shape(const char* op, const Shape& x, const Windows& w) {
+  if (w.kernel.h > INT32_MAX / w.kernel.w) {
+    value_error(op, ": kernel_size is ", text_of(w.kernel), "; expected at most ", INT32_MAX,
+                " elements");
+  }
+  Pool2dShape s{};
+  s.N = x[0];
+  s.C = x[1];
+  s.H = x[2];
+  s.W = x[3];
+  s.R = w.kernel.h;
+  s.S = w.kernel.w;
+  s.stride_h = w.stride.h;
+  s.stride_w = w.stride.w;
+  s.pad_h = w.padding.h;
+  s.pad_w = w.padding.w;
+  s.dilation_h = w.dilation.h;
+  s.dilation_w = w.dilation.w;
+  s.P = output_size(op, "height", s.H, s.R, s.stride_h, s.pad_h, s.dilation_h, w.ceil_mode);
+  s.Q = output_size(op, "width", s.W, s.S, s.stride_w, s.pad_w, s.dilation_w, w.ceil_mode);
+  return s;
+}
+
+Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
+
+py::dtype argmax_type(const Pool2dShape& s) {
+  return argmax_bytes(s) == 1 ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>();
+}
+
+py::tuple max_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
+                      py::handle padding, py::handle dilation, bool ceil_mode, bool return_argmax) {
+  const char* const op = "max_pool2d_forward";
+  py::array x = real_array(op, "x", x_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
+  const Pool2dShape s = pool_shape(op, shape_of(x), w);
+  const Real type = real_type(op, "x", x);
+
+  x = channels_last(x);
+  py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);
+  py::object argmax = py::none();
+  void* positions = nullptr;
+  if (return_argmax) {
+    py::array memory = empty_bytes(op, argmax_type(s), {s.N, s.P, s.Q, s.C});
+    positions = memory.mutable_data();
+    argmax = memory.attr("transpose")(0, 3, 1, 2);
+  }
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().max_pool2d_forward);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    run(op, x, [&](const Exec& exec) { kernel(exec, s, from, to, positions); });
+  });
+  return py::make_tuple(y, argmax);
+}
+
+py::array max_backward(py::handle dy_object, py::handle argmax_object, py::handle input_size,
+                       py::handle kernel_size, py::handle stride, py::handle padding,
+                       py::handle dilation, bool ceil_mode) {
+  const char* const op = "max_pool2d_backward";
+  py::array dy = real_array(op, "dy", dy_object, 4);
+  py::array argmax = as_array(op, "argmax", argmax_object);
+  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
+  const Pool2dShape s = pool_shape(op, shape_argument(op, "input_size", input_size, 4), w);
+  check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
+  if (!argmax.dtype().equal(argmax_type(s))) {
+    type_error(op, ": argmax has dtype ", std::string(py::str(argmax.dtype())), "; expected ",
+               std::string(py::str(argmax_type(s))), " for kernel_size ", text_of(w.kernel));
+  }
+  check_shape(op, "argmax", argmax, {s.N, s.C, s.P, s.Q});
+  const Real type = real_type(op, "dy", dy);
+
+  dy = channels_last(dy);
+  argmax = channels_last(argmax);
+  py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().max_pool2d_backward);
+    const T* from = data<T>(dy);
+    const void* positions = argmax.data();
+    T* to = mutable_data<T>(dx);
+    run(op, dy, [&](const Exec& exec) { kernel(exec, s, from, positions, to); });
+  });
+  return dx;
+}
+
+// 0 stands for the window size.
+void set_divisor(const char* op, Pool2dShape& s, bool count_include_pad, py::handle divisor) {
+  s.count_include_pad = count_include_pad;
+  if (divisor.is_none()) return;
+  s.divisor = integer(op, "divisor_override", divisor, -largest_size);
+  if (s.divisor == 0) value_error(op, ": divisor_override is 0; expected another int or None");
+}
+
+py::array avg_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
+                      py::handle padding, bool ceil_mode, bool count_include_pad,
+                      py::handle divisor_override) {
+  const char* const op = "avg_pool2d_forward";
+  py::array x = real_array(op, "x", x_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  Pool2dShape s = pool_shape(op, shape_of(x), w);
+  set_divisor(op, s, count_include_pad, divisor_override);
+  const Real type = real_type(op, "x", x);
+
+  x = channels_last(x);
+  py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().avg_pool2d_forward);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    run(op, x, [&](const Exec& exec) { kernel(exec, s, from, to); });
+  });
+  return y;
+}
+
+py::array avg_backward(py::handle dy_object, py::handle input_size, py::handle kernel_size,
+                       py::handle stride, py::handle padding, bool ceil_mode,
+                       bool count_include_pad, py::handle divisor_override) {
+  const char* const op = "avg_pool2d_backward";
+  py::array dy = real_array(op, "dy", dy_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  Pool2dShape s = pool_shape(op, shape_argument(op, "input_size", input_size, 4), w);
+  set_divisor(op, s, count_include_pad, divisor_override);
+  check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
+  const Real type = real_type(op, "dy", dy);
+
+  dy = channels_last(dy);
+  py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().avg_pool2d_backward);
+    const T* from = data<T>(dy);
+    T* to = mutable_data<T>(dx);
+    run(op, dy, [&](const Exec& exec) { kernel(exec, s, from, to); });
+  });
+  return dx;
+}
+
+}  // namespace
+
+void bind_pool2d(py::module_& m) {
+  m.def("max_pool2d_forward", &max_forward, py::arg("x"), py::arg("kernel_size"),
+        py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("dilation") = 1,
+        py::arg("ceil_mode") = false, py::arg("return_argmax") = true,
+        "(y, argmax): the largest element of each window, (N, C, H, W) -> (N, C, P, Q), and the "
+        "position r * S + s\nin the window that it came from (uint8, or int32 for more than 256 "
+        "positions; None without return_argmax).\nThe first NaN wins, else the first maximum.");
+  m.def("max_pool2d_backward", &max_backward, py::arg("dy"), py::arg("argmax"),
+        py::arg("input_size"), py::arg("kernel_size"), py::arg("stride") = py::none(),
+        py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("ceil_mode") = false,
+        "dx (N, C, H, W): each dy goes to the element that argmax names.");
+  m.def("avg_pool2d_forward", &avg_forward, py::arg("x"), py::arg("kernel_size"),
+        py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
+        py::arg("count_include_pad") = true, py::arg("divisor_override") = py::none(),
+        "y: the mean of each window, (N, C, H, W) -> (N, C, P, Q).");
+  m.def("avg_pool2d_backward", &avg_backward, py::arg("dy"), py::arg("input_size"),
+        py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0,
+        py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
+        py::arg("divisor_override") = py::none(),
+        "dx (N, C, H, W): each dy in equal shares to the elements of its window.");
+}
 
 }  // namespace fastnn

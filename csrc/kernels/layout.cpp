@@ -1,8 +1,134 @@
+// y[b][j][i] = x[b][i][j]: NCHW -> NHWC and back. Dense arrays; parallel over blocks of 64 x 64
+// elements, which fit L1 with both of their images and cover whole cache lines of both. Inside,
+// tiles of 4 x 4 are transposed in registers. No arithmetic; reads and writes each element once.
+#include "parallel.h"
 #include "table.h"
+#include "vec.h"
 
 namespace fastnn::FASTNN_ISA {
+namespace {
 
-void fill_layout(Ops<float>&) {}
-void fill_layout(Ops<double>&) {}
+constexpr int64_t block = 64;
+constexpr int64_t tile = 4;
+
+template <class T>
+struct Four {
+  using Type __attribute__((vector_size(4 * sizeof(T)))) = T;
+};
+
+template <class V>
+FASTNN_INLINE V interleave_low(V a, V b) {
+  return V{a[0], b[0], a[1], b[1]};
+}
+template <class V>
+FASTNN_INLINE V interleave_high(V a, V b) {
+  return V{a[2], b[2], a[3], b[3]};
+}
+
+template <class T>
+FASTNN_INLINE void transpose_tile(const T* x, int64_t x_row, T* y, int64_t y_row) {
+  using V = typename Four<T>::Type;
+  V a, b, c, d;
+  std::memcpy(&a, x, sizeof a);
+  std::memcpy(&b, x + x_row, sizeof b);
+  std::memcpy(&c, x + 2 * x_row, sizeof c);
+  std::memcpy(&d, x + 3 * x_row, sizeof d);
+  const V ac_low = interleave_low(a, c), ac_high = interleave_high(a, c);
+  const V bd_low = interleave_low(b, d), bd_high = interleave_high(b, d);
+  a = interleave_low(ac_low, bd_low);
+  b = interleave_high(ac_low, bd_low);
+  c = interleave_low(ac_high, bd_high);
+  d = interleave_high(ac_high, bd_high);
+  std::memcpy(y, &a, sizeof a);
+  std::memcpy(y + y_row, &b, sizeof b);
+  std::memcpy(y + 2 * y_row, &c, sizeof c);
+  std::memcpy(y + 3 * y_row, &d, sizeof d);
+}
+
+// The i-th of `count` about equal parts of [0, n) begins here; no part is shorter than a tile where
+// n is not.
+FASTNN_INLINE int64_t part_begin(int64_t n, int64_t count, int64_t i) { return n * i / count; }
+
+// At least one tile in both dimensions. The last tiles of a block overlap those before them instead
+// of leaving a rest.
+template <class T>
+void transpose_blocks(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, const T* x,
+                      T* y) {
+  const int64_t row_blocks = ceil_div(rows, block), col_blocks = ceil_div(cols, block);
+  const int64_t blocks = batch * row_blocks * col_blocks;
+  parallel_for(exec, blocks, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t row = item % row_blocks, col = item / row_blocks % col_blocks;
+      const int64_t matrix = item / row_blocks / col_blocks * rows * cols;
+      const int64_t i_begin = part_begin(rows, row_blocks, row);
+      const int64_t i_end = part_begin(rows, row_blocks, row + 1);
+      const int64_t j_begin = part_begin(cols, col_blocks, col);
+      const int64_t j_end = part_begin(cols, col_blocks, col + 1);
+      for (int64_t jj = j_begin; jj < j_end; jj += tile) {
+        const int64_t j = min_of(jj, j_end - tile);
+        for (int64_t ii = i_begin; ii < i_end; ii += tile) {
+          const int64_t i = min_of(ii, i_end - tile);
+          transpose_tile(x + matrix + i * cols + j, cols, y + matrix + j * rows + i, rows);
+        }
+      }
+    }
+  });
+}
+
+// Fewer than `tile` rows or columns, a constant number of them: the compiler makes vectors of it.
+template <int rows, class T>
+void interleave(const T* __restrict x, int64_t x_row, int64_t n, T* __restrict y) {
+  for (int64_t j = 0; j < n; ++j) {
+    for (int i = 0; i < rows; ++i) y[j * rows + i] = x[i * x_row + j];
+  }
+}
+template <int cols, class T>
+void deinterleave(const T* __restrict x, int64_t y_row, int64_t n, T* __restrict y) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int j = 0; j < cols; ++j) y[j * y_row + i] = x[i * cols + j];
+  }
+}
+
+template <int few, class T>
+void transpose_few(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y) {
+  const int64_t many = rows == few ? cols : rows;
+  const int64_t parts = ceil_div(many, element_block);
+  parallel_for(exec, batch * parts, 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t from = item % parts * element_block;
+      const int64_t n = min_of(element_block, many - from);
+      const T* matrix = x + item / parts * rows * cols;
+      T* const result = y + item / parts * rows * cols;
+      if (rows == few) {
+        interleave<few>(matrix + from, many, n, result + from * few);
+      } else {
+        deinterleave<few>(matrix + from * few, many, n, result + from);
+      }
+    }
+  });
+}
+
+template <class T>
+void transpose(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y) {
+  switch (min_of(rows, cols)) {
+    case 0:
+      return;
+    case 1:
+      return parallel_elements(exec, batch * rows * cols, [&](int64_t begin, int64_t end) {
+        std::memcpy(y + begin, x + begin, static_cast<size_t>(end - begin) * sizeof *x);
+      });
+    case 2:
+      return transpose_few<2>(exec, batch, rows, cols, x, y);
+    case 3:
+      return transpose_few<3>(exec, batch, rows, cols, x, y);
+    default:
+      return transpose_blocks(exec, batch, rows, cols, x, y);
+  }
+}
+
+}  // namespace
+
+void fill_layout(Ops<float>& t) { t.transpose = transpose<float>; }
+void fill_layout(Ops<double>& t) { t.transpose = transpose<double>; }
 
 }  // namespace fastnn::FASTNN_ISA

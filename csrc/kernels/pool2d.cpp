@@ -1,8 +1,295 @@
+// Max and average pooling over R x S windows, channels-last; a vector holds neighbouring channels.
+//
+// max_pool2d_forward: y[n,p,q,c] = max over the window, argmax[n,p,q,c] = the position r * S + s
+// that won: the first NaN, else the first maximum. Padding never wins; a window of nothing but
+// padding has y = -inf, argmax = 0. 2 compares an element of the window.
+// avg_pool2d_forward: y[n,p,q,c] = sum over the window / divisor. 1 addition an element.
+// Parallel over the N * P rows of y; reads x R * S / stride^2 times from L1/L2, writes y (and 1
+// byte of argmax an element) once.
+//
+// The backward passes gather: dx[n,h,w,c] = sum over the windows that cover the pixel, in order of
+// p and q, of dy (max: where argmax names this pixel; average: divided by the divisor). Parallel
+// over the N * H rows of dx, each element written once. argmax is only compared with, never an
+// index.
+#include "parallel.h"
 #include "table.h"
+#include "vec.h"
 
 namespace fastnn::FASTNN_ISA {
+namespace {
 
-void fill_pool2d(Ops<float>&) {}
-void fill_pool2d(Ops<double>&) {}
+// Which lanes of a vector take part.
+struct AllLanes {};
+struct FirstLanes {
+  int64_t n;
+};
+
+template <class T>
+FASTNN_INLINE Vec<T> load(const T* p, AllLanes) {
+  return load(p);
+}
+template <class T>
+FASTNN_INLINE Vec<T> load(const T* p, FirstLanes first) {
+  return load(p, first.n);
+}
+template <class T>
+FASTNN_INLINE void store(T* p, const Vec<T>& v, AllLanes) {
+  store(p, v);
+}
+template <class T>
+FASTNN_INLINE void store(T* p, const Vec<T>& v, FirstLanes first) {
+  store(p, v, first.n);
+}
+
+// As many window positions as Vec<T> has lanes.
+template <class T, class Index>
+struct IndexLanes {
+  using Type __attribute__((vector_size(lanes<T> * sizeof(Index)))) = Index;
+  static constexpr size_t bytes(AllLanes) { return sizeof(Type); }
+  static constexpr size_t bytes(FirstLanes first) {
+    return static_cast<size_t>(first.n) * sizeof(Index);
+  }
+};
+
+template <class T, class Index, class Part>
+FASTNN_INLINE IntVec<T> load_index(const Index* p, Part part) {
+  typename IndexLanes<T, Index>::Type v{};
+  std::memcpy(&v, p, IndexLanes<T, Index>::bytes(part));
+  return __builtin_convertvector(v, IntVec<T>);
+}
+template <class T, class Index, class Part>
+FASTNN_INLINE void store_index(Index* p, const IntVec<T>& index, Part part) {
+  const auto v = __builtin_convertvector(index, typename IndexLanes<T, Index>::Type);
+  std::memcpy(p, &v, IndexLanes<T, Index>::bytes(part));
+}
+
+template <class T>
+FASTNN_INLINE IntVec<T> splat_index(int64_t value) {
+  return static_cast<typename VecTypes<T>::IntLane>(value) - IntVec<T>{};
+}
+
+// The window positions of one dimension that lie in the input: begin <= i < end, and where in the
+// input the first of them is.
+struct Span {
+  int64_t begin, end, at;
+};
+
+FASTNN_INLINE Span inside(int64_t start, int64_t count, int64_t dilation, int64_t size) {
+  if (start >= 0 && start + (count - 1) * dilation < size) return {0, count, start};
+  const int64_t begin = start < 0 ? ceil_div(-start, dilation) : 0;
+  const int64_t end = start < size ? min_of(ceil_div(size - start, dilation), count) : 0;
+  if (begin >= end) return {0, 0, 0};
+  return {begin, end, start + begin * dilation};
+}
+
+// Window (p, q), as far as it lies in the input.
+struct Window {
+  int64_t p, q;
+  Span rows, cols;
+};
+
+// Rows that are some tens of microseconds of work, at this number of elements and of windows a row.
+template <class T>
+int64_t rows_grain(const Pool2dShape& s, int64_t width, int64_t windows) {
+  const int64_t row = max_of(1, width * round_up(s.C, lanes<T>)) * min_of(windows, 64);
+  return ceil_div(int64_t{1} << 18, row);
+}
+
+// Calls reduce(part, window, x_at, y_at) for each output pixel and vector of channels, with the
+// offsets of the window's first element and of its output.
+//
+// The last channels of a pixel are a part of a vector. All lanes run nevertheless where memory
+// allows it: what is stored too much belongs to the next pixel, which this thread writes later.
+template <class T, class Reduce>
+void for_each_window(const Exec& exec, const Pool2dShape& s, const Reduce& reduce) {
+  const int64_t x_end = s.N * s.H * s.W * s.C;
+  const int64_t grain = rows_grain<T>(s, s.Q, s.R * s.S);
+  parallel_for(exec, s.N * s.P, grain, [&](int64_t row_begin, int64_t row_end, int) {
+    int64_t y_at = row_begin * s.Q * s.C;
+    const int64_t y_end = row_end * s.Q * s.C;
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const int64_t n = row / s.P, p = row % s.P;
+      const Span rows = inside(p * s.stride_h - s.pad_h, s.R, s.dilation_h, s.H);
+      for (int64_t q = 0; q < s.Q; ++q, y_at += s.C) {
+        const Span cols = inside(q * s.stride_w - s.pad_w, s.S, s.dilation_w, s.W);
+        const int64_t x_at = ((n * s.H + rows.at) * s.W + cols.at) * s.C;
+        const int64_t x_last = x_at + ((rows.end - rows.begin - 1) * s.dilation_h * s.W +
+                                       (cols.end - cols.begin - 1) * s.dilation_w) *
+                                          s.C;
+        for (int64_t c = 0; c < s.C; c += lanes<T>) {
+          const int64_t last = c + lanes<T>;
+          if (last <= s.C || (x_last + last <= x_end && y_at + last <= y_end)) {
+            reduce(AllLanes{}, Window{p, q, rows, cols}, x_at + c, y_at + c);
+          } else {
+            reduce(FirstLanes{s.C - c}, Window{p, q, rows, cols}, x_at + c, y_at + c);
+          }
+        }
+      }
+    }
+  });
+}
+
+template <class T, class Index>
+void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Index* argmax) {
+  const int64_t row_step = s.dilation_h * s.W * s.C, col_step = s.dilation_w * s.C;
+  const Vec<T> lowest = splat(static_cast<T>(-__builtin_inf()));
+  for_each_window<T>(exec, s, [&](auto part, const Window& at, int64_t x_at, int64_t y_at) {
+    Vec<T> best = lowest;
+    IntVec<T> index = splat_index<T>(at.rows.begin * s.S + at.cols.begin);
+    const T* row = x + x_at;
+    for (int64_t r = at.rows.begin; r < at.rows.end; ++r, row += row_step) {
+      const T* element = row;
+      for (int64_t i = at.cols.begin; i < at.cols.end; ++i, element += col_step) {
+        const Vec<T> v = load(element, part);
+        const IntVec<T> wins = (v <= best ? IntVec<T>{} : best == best);
+        best = wins ? v : best;
+        index = wins ? splat_index<T>(r * s.S + i) : index;
+      }
+    }
+    store(y + y_at, best, part);
+    if (argmax) store_index<T>(argmax + y_at, index, part);
+  });
+}
+
+// What the sum over window (p, q) is divided by, as in PyTorch: the input counts always, padding as
+// count_include_pad says, what lies beyond the padding (ceil_mode) never.
+int64_t divisor(const Pool2dShape& s, int64_t p, int64_t q) {
+  if (s.divisor != 0) return s.divisor;
+  const int64_t h = p * s.stride_h - s.pad_h, w = q * s.stride_w - s.pad_w;
+  const int64_t pad_h = s.count_include_pad ? s.pad_h : 0;
+  const int64_t pad_w = s.count_include_pad ? s.pad_w : 0;
+  return (min_of(h + s.R, s.H + pad_h) - max_of(h, -pad_h)) *
+         (min_of(w + s.S, s.W + pad_w) - max_of(w, -pad_w));
+}
+
+template <class T>
+void max_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, void* argmax) {
+  if (argmax_bytes(s) == 1) {
+    max_forward(exec, s, x, y, static_cast<uint8_t*>(argmax));
+  } else {
+    max_forward(exec, s, x, y, static_cast<int32_t*>(argmax));
+  }
+}
+
+template <class T>
+void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
+  const int64_t row_step = s.W * s.C;
+  for_each_window<T>(exec, s, [&](auto part, const Window& at, int64_t x_at, int64_t y_at) {
+    Vec<T> sum{};
+    const T* row = x + x_at;
+    for (int64_t r = at.rows.begin; r < at.rows.end; ++r, row += row_step) {
+      const T* element = row;
+      for (int64_t i = at.cols.begin; i < at.cols.end; ++i, element += s.C) {
+        sum += load(element, part);
+      }
+    }
+    store(y + y_at, sum / splat(static_cast<T>(divisor(s, at.p, at.q))), part);
+  });
+}
+
+// The windows of one dimension whose first element is not behind position `at` (counted from the
+// padding's begin) and whose last one is not before it: begin <= i < end. `at` only ever grows.
+struct Windows {
+  int64_t begin = 0, end = 0;
+
+  FASTNN_INLINE void move_to(int64_t at, int64_t stride, int64_t extent, int64_t count) {
+    while (end < count && end * stride <= at) ++end;
+    while (begin < end && begin * stride + extent <= at) ++begin;
+  }
+};
+
+// Which element of a window lies this far behind its first one, or -1.
+FASTNN_INLINE int64_t element_at(int64_t distance, int64_t dilation) {
+  if (dilation == 1) return distance;  // spares the division
+  return distance % dilation == 0 ? distance / dilation : -1;
+}
+
+// dx = sum of share(part, p, q, position, dy_at) over the windows (p, q) that cover the pixel with
+// this position, for each pixel and vector of channels. Partial vectors as in for_each_window.
+template <class T, class Share>
+void gather(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
+  const int64_t dy_end = s.N * s.P * s.Q * s.C;
+  const int64_t extent_h = (s.R - 1) * s.dilation_h + 1, extent_w = (s.S - 1) * s.dilation_w + 1;
+  const int64_t windows = ceil_div(s.R, s.stride_h) * ceil_div(s.S, s.stride_w);
+  parallel_for(
+      exec, s.N * s.H, rows_grain<T>(s, s.W, windows), [&](int64_t begin, int64_t end, int) {
+        int64_t dx_at = begin * s.W * s.C;
+        const int64_t dx_end = end * s.W * s.C;
+        for (int64_t row = begin; row < end; ++row) {
+          const int64_t n = row / s.H, h = row % s.H + s.pad_h;
+          const int64_t p_end = min_of(s.P, h / s.stride_h + 1);
+          const int64_t p_begin = min_of(ceil_div(max_of(h - extent_h + 1, 0), s.stride_h), p_end);
+          Windows q_range;
+          for (int64_t w = s.pad_w; w < s.pad_w + s.W; ++w, dx_at += s.C) {
+            q_range.move_to(w, s.stride_w, extent_w, s.Q);
+            const auto sum = [&](auto part, int64_t c) {
+              Vec<T> total{};
+              for (int64_t p = p_begin; p < p_end; ++p) {
+                const int64_t r = element_at(h - p * s.stride_h, s.dilation_h);
+                if (r < 0) continue;
+                for (int64_t q = q_range.begin; q < q_range.end; ++q) {
+                  const int64_t i = element_at(w - q * s.stride_w, s.dilation_w);
+                  if (i < 0) continue;
+                  total += share(part, p, q, r * s.S + i, ((n * s.P + p) * s.Q + q) * s.C + c);
+                }
+              }
+              return total;
+            };
+            const int64_t dy_last = ((n * s.P + p_end - 1) * s.Q + q_range.end - 1) * s.C;
+            for (int64_t c = 0; c < s.C; c += lanes<T>) {
+              const int64_t last = c + lanes<T>;
+              if (last <= s.C || (dy_last + last <= dy_end && dx_at + last <= dx_end)) {
+                store(dx + dx_at + c, sum(AllLanes{}, c));
+              } else {
+                store(dx + dx_at + c, sum(FirstLanes{s.C - c}, c), s.C - c);
+              }
+            }
+          }
+        }
+      });
+}
+
+template <class T, class Index>
+void max_backward(const Exec& exec, const Pool2dShape& s, const T* dy, const Index* argmax, T* dx) {
+  gather(exec, s, dx, [&](auto part, int64_t, int64_t, int64_t position, int64_t at) {
+    const IntVec<T> won = load_index<T>(argmax + at, part) == splat_index<T>(position);
+    return won ? load(dy + at, part) : Vec<T>{};
+  });
+}
+
+template <class T>
+void max_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, const void* argmax,
+                         T* dx) {
+  if (argmax_bytes(s) == 1) {
+    max_backward(exec, s, dy, static_cast<const uint8_t*>(argmax), dx);
+  } else {
+    max_backward(exec, s, dy, static_cast<const int32_t*>(argmax), dx);
+  }
+}
+
+template <class T>
+void avg_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, T* dx) {
+  const auto factor = [&](int64_t p, int64_t q) { return T{1} / static_cast<T>(divisor(s, p, q)); };
+  // Only windows at the borders can differ from the others.
+  const bool alike = s.divisor != 0 ||
+                     (divisor(s, 0, 0) == s.R * s.S && divisor(s, s.P - 1, s.Q - 1) == s.R * s.S);
+  const T common = factor(0, 0);
+  gather(exec, s, dx, [&](auto part, int64_t p, int64_t q, int64_t, int64_t at) {
+    return load(dy + at, part) * splat(alike ? common : factor(p, q));
+  });
+}
+
+template <class T>
+void fill(Ops<T>& t) {
+  t.max_pool2d_forward = max_pool2d_forward<T>;
+  t.max_pool2d_backward = max_pool2d_backward<T>;
+  t.avg_pool2d_forward = avg_pool2d_forward<T>;
+  t.avg_pool2d_backward = avg_pool2d_backward<T>;
+}
+
+}  // namespace
+
+void fill_pool2d(Ops<float>& t) { fill(t); }
+void fill_pool2d(Ops<double>& t) { fill(t); }
 
 }  // namespace fastnn::FASTNN_ISA
