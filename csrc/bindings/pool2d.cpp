@@ -27,21 +27,19 @@ int64_t output_size(const char* op, const char* dimension, int64_t size, int64_t
     value_error(op, ": kernel_size ", kernel, " with dilation ", dilation, " is too large");
   }
   extent += 1;
-  if (padding > extent / 2) {
-    value_error(op, ": padding is ", padding, "; expected at most half of the kernel's extent, ",
-                extent, " (kernel_size ", kernel, ", dilation ", dilation, ")");
+  if (padding > kernel / 2) {
+    value_error(op, ": padding is ", padding, "; expected at most half of kernel_size ", kernel);
   }
   if (size == 0) value_error(op, ": the input has ", dimension, " 0; expected at least 1");
-  if (extent > size + 2 * padding) {
+  const int64_t span = size + 2 * padding - extent + (ceil_mode ? stride - 1 : 0);
+  if (span < 0) {
     value_error(op, ": the kernel's extent is ", extent, " (kernel_size ", kernel, ", dilation ",
-                dilation, "), larger than the input's ", dimension, " ", size, " with padding ",
-                padding);
+                dilation, "); expected at most the input's ", dimension, " ", size,
+                " with padding ", padding, " on both sides");
   }
-  const int64_t span = size + 2 * padding - extent;
-  if (!ceil_mode) return span / stride + 1;
-  // A window that would start behind the input and its padding before it is left out.
-  const int64_t count = (span + stride - 1) / stride + 1;
-  return (count - 1) * stride >= size + padding ? count - 1 : count;
+  const int64_t count = span / stride + 1;
+  // ceil_mode leaves out a window that would start behind the input and its padding before it.
+  return ceil_mode && (count - 1) * stride >= size + padding ? count - 1 : count;
 }
 
 Pool2dShape pool_shape(const char* op, const Shape& x, const Windows& w) {

@@ -69,7 +69,7 @@ FASTNN_INLINE IntVec<T> splat_index(int64_t value) {
 }
 
 // The window positions of one dimension that lie in the input: begin <= i < end, and where in the
-// input the first of them is.
+// input the first of them is. All 0 where there are none.
 struct Span {
   int64_t begin, end, at;
 };
@@ -135,7 +135,8 @@ void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Index
   const Vec<T> lowest = splat(static_cast<T>(-__builtin_inf()));
   for_each_window<T>(exec, s, [&](auto part, const Window& at, int64_t x_at, int64_t y_at) {
     Vec<T> best = lowest;
-    IntVec<T> index = splat_index<T>(at.rows.begin * s.S + at.cols.begin);
+    const bool any = at.rows.end > 0 && at.cols.end > 0;
+    IntVec<T> index = splat_index<T>(any ? at.rows.begin * s.S + at.cols.begin : 0);
     const T* row = x + x_at;
     for (int64_t r = at.rows.begin; r < at.rows.end; ++r, row += row_step) {
       const T* element = row;

@@ -1,9 +1,23 @@
 """Operations on tensors: forward and backward of each stand side by side. `fastnn.nn.functional` is this module."""
 
+from .activation import relu
 from .activation import relu, sigmoid, tanh
 from .conv import conv2d
 from .linear import linear
 from .loss import cross_entropy, mse_loss
+from .pooling import avg_pool2d, max_pool2d
 from .softmax import log_softmax, softmax
 
-__all__ = ["conv2d", "cross_entropy", "linear", "log_softmax", "mse_loss", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "avg_pool2d",
+    "conv2d",
+    "cross_entropy",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]

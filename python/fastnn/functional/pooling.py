@@ -1,0 +1,106 @@
+"""Pooling over two-dimensional windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from .. import ops
+from ..tensor import Array, Tensor, is_grad_enabled, record
+
+IntPair: TypeAlias = int | Sequence[int]
+
+
+def max_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest element of each window, as in PyTorch: (N, C, H, W) -> (N, C, P, Q) or (C, H, W) -> (C, P, Q).
+
+    P = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1, and Q likewise from W. NaN wins over
+    everything. The gradient goes to the first maximum of each window (of several NaNs to the first; in PyTorch, to the
+    last).
+
+    Args:
+        x: the input, float32 or float64.
+        kernel_size: height and width of a window; one int stands for both, here and below.
+        stride: from window to window, in elements; None is `kernel_size`.
+        padding: rows and columns of -inf on each side, at most half of the window.
+        dilation: from element to element within a window.
+        ceil_mode: round P and Q up; but no window starts behind the last element of the input.
+
+    Raises:
+        TypeError: an argument has another type or dtype.
+        ValueError: `x` has another number of dimensions, or the window does not fit.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.functional import max_pool2d
+        >>> max_pool2d(fastnn.tensor([[[1.0, 5.0, 2.0, 0.0], [3.0, 4.0, 1.0, 7.0]]]), 2).tolist()
+        [[[5.0, 7.0]]]
+    """
+    batched = _is_batched("max_pool2d", x)
+    images = x.data if batched else x.data[None]
+    size, window = images.shape, (kernel_size, stride, padding, dilation, ceil_mode)
+    y, argmax = ops.max_pool2d_forward(images, *window, return_argmax=x.requires_grad and is_grad_enabled())
+
+    def backward(dy: Array) -> Array:
+        dx = ops.max_pool2d_backward(dy if batched else dy[None], argmax, size, *window)
+        return dx if batched else dx[0]
+
+    return record(y if batched else y[0], backward, x)
+
+
+def avg_pool2d(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window, as in PyTorch: (N, C, H, W) -> (N, C, P, Q) or (C, H, W) -> (C, P, Q).
+
+    P = floor((H + 2 padding - kernel_size) / stride) + 1, and Q likewise from W.
+
+    Args:
+        x: the input, float32 or float64.
+        kernel_size: height and width of a window; one int stands for both, here and below.
+        stride: from window to window, in elements; None is `kernel_size`.
+        padding: rows and columns of zeros on each side, at most half of the window.
+        ceil_mode: round P and Q up; but no window starts behind the last element of the input. What lies beyond the
+            padding does not count.
+        count_include_pad: the padding counts as elements of the mean.
+        divisor_override: what each sum is divided by instead of its number of elements.
+
+    Raises:
+        TypeError: an argument has another type or dtype.
+        ValueError: `x` has another number of dimensions, or the window does not fit.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.functional import avg_pool2d
+        >>> avg_pool2d(fastnn.tensor([[[1.0, 5.0, 2.0, 0.0], [3.0, 3.0, 1.0, 7.0]]]), 2).tolist()
+        [[[3.0, 2.5]]]
+    """
+    batched = _is_batched("avg_pool2d", x)
+    images = x.data if batched else x.data[None]
+    size, window = images.shape, (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    y = ops.avg_pool2d_forward(images, *window)
+
+    def backward(dy: Array) -> Array:
+        dx = ops.avg_pool2d_backward(dy if batched else dy[None], size, *window)
+        return dx if batched else dx[0]
+
+    return record(y if batched else y[0], backward, x)
+
+
+def _is_batched(name: str, x: Tensor) -> bool:
+    if x.ndim not in (3, 4):
+        raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
+    return x.ndim == 4
