@@ -41,26 +41,38 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v, FirstLanes first) {
   store(p, v, first.n);
 }
 
-// As many window positions as Vec<T> has lanes.
-template <class T, class Index>
-struct IndexLanes {
-  using Type __attribute__((vector_size(lanes<T> * sizeof(Index)))) = Index;
-  static constexpr size_t bytes(AllLanes) { return sizeof(Type); }
-  static constexpr size_t bytes(FirstLanes first) {
-    return static_cast<size_t>(first.n) * sizeof(Index);
-  }
-};
-
-template <class T, class Index, class Part>
-FASTNN_INLINE IntVec<T> load_index(const Index* p, Part part) {
-  typename IndexLanes<T, Index>::Type v{};
-  std::memcpy(&v, p, IndexLanes<T, Index>::bytes(part));
-  return __builtin_convertvector(v, IntVec<T>);
+// Window positions, one byte or four of them each.
+template <class T>
+FASTNN_INLINE IntVec<T> load_positions(const uint8_t* p, AllLanes) {
+  return load_bytes<T>(p);
 }
-template <class T, class Index, class Part>
-FASTNN_INLINE void store_index(Index* p, const IntVec<T>& index, Part part) {
-  const auto v = __builtin_convertvector(index, typename IndexLanes<T, Index>::Type);
-  std::memcpy(p, &v, IndexLanes<T, Index>::bytes(part));
+template <class T>
+FASTNN_INLINE IntVec<T> load_positions(const int32_t* p, AllLanes) {
+  int32_t position[lanes<T>];
+  std::memcpy(position, p, sizeof position);
+  IntVec<T> v;
+  for (int64_t i = 0; i < lanes<T>; ++i) v[i] = position[i];
+  return v;
+}
+template <class T, class Position>
+FASTNN_INLINE IntVec<T> load_positions(const Position* p, FirstLanes first) {
+  Position position[lanes<T>] = {};
+  std::memcpy(position, p, static_cast<size_t>(first.n) * sizeof *p);
+  return load_positions<T>(position, AllLanes{});
+}
+template <class V>
+FASTNN_INLINE void store_positions(uint8_t* p, const V& v, AllLanes) {
+  store_bytes(p, v);
+}
+template <class V>
+FASTNN_INLINE void store_positions(int32_t* p, const V& v, AllLanes) {
+  for (size_t i = 0; i < sizeof v / sizeof v[0]; ++i) p[i] = static_cast<int32_t>(v[i]);
+}
+template <class Position, class V>
+FASTNN_INLINE void store_positions(Position* p, const V& v, FirstLanes first) {
+  Position position[sizeof v / sizeof v[0]];
+  store_positions(position, v, AllLanes{});
+  std::memcpy(p, position, static_cast<size_t>(first.n) * sizeof *p);
 }
 
 template <class T>
@@ -95,18 +107,33 @@ int64_t rows_grain(const Pool2dShape& s, int64_t width, int64_t windows) {
   return ceil_div(int64_t{1} << 18, row);
 }
 
+// Calls run(part, c) for each vector of the C channels of a pixel, of which the last may be a part.
+// All lanes run nevertheless where `room` elements may be read and written from the pixel's first
+// one on: what is stored too much belongs to the next pixels, which the same thread writes later.
+template <class T, class Run>
+FASTNN_INLINE void for_each_vector(int64_t C, int64_t room, const Run& run) {
+  for (int64_t c = 0; c < C; c += lanes<T>) {
+    if (c + lanes<T> <= max_of(C, room)) {
+      run(AllLanes{}, c);
+    } else {
+      run(FirstLanes{C - c}, c);
+    }
+  }
+}
+
+// The traversals below work on copies of the shape and of the function that they are given: a
+// compiler that sees their addresses escape loads them anew after every store.
+
 // Calls reduce(part, window, x_at, y_at) for each output pixel and vector of channels, with the
 // offsets of the window's first element and of its output.
-//
-// The last channels of a pixel are a part of a vector. All lanes run nevertheless where memory
-// allows it: what is stored too much belongs to the next pixel, which this thread writes later.
 template <class T, class Reduce>
-void for_each_window(const Exec& exec, const Pool2dShape& s, const Reduce& reduce) {
-  const int64_t x_end = s.N * s.H * s.W * s.C;
-  const int64_t grain = rows_grain<T>(s, s.Q, s.R * s.S);
-  parallel_for(exec, s.N * s.P, grain, [&](int64_t row_begin, int64_t row_end, int) {
+void for_each_window(const Exec& exec, const Pool2dShape& shape, const Reduce& reduce_window) {
+  const int64_t grain = rows_grain<T>(shape, shape.Q, shape.R * shape.S);
+  parallel_for(exec, shape.N * shape.P, grain, [&](int64_t row_begin, int64_t row_end, int) {
+    const Pool2dShape s = shape;
+    const Reduce reduce = reduce_window;
+    const int64_t x_end = s.N * s.H * s.W * s.C, y_end = row_end * s.Q * s.C;
     int64_t y_at = row_begin * s.Q * s.C;
-    const int64_t y_end = row_end * s.Q * s.C;
     for (int64_t row = row_begin; row < row_end; ++row) {
       const int64_t n = row / s.P, p = row % s.P;
       const Span rows = inside(p * s.stride_h - s.pad_h, s.R, s.dilation_h, s.H);
@@ -116,24 +143,19 @@ void for_each_window(const Exec& exec, const Pool2dShape& s, const Reduce& reduc
         const int64_t x_last = x_at + ((rows.end - rows.begin - 1) * s.dilation_h * s.W +
                                        (cols.end - cols.begin - 1) * s.dilation_w) *
                                           s.C;
-        for (int64_t c = 0; c < s.C; c += lanes<T>) {
-          const int64_t last = c + lanes<T>;
-          if (last <= s.C || (x_last + last <= x_end && y_at + last <= y_end)) {
-            reduce(AllLanes{}, Window{p, q, rows, cols}, x_at + c, y_at + c);
-          } else {
-            reduce(FirstLanes{s.C - c}, Window{p, q, rows, cols}, x_at + c, y_at + c);
-          }
-        }
+        for_each_vector<T>(s.C, min_of(x_end - x_last, y_end - y_at), [&](auto part, int64_t c) {
+          reduce(part, Window{p, q, rows, cols}, x_at + c, y_at + c);
+        });
       }
     }
   });
 }
 
-template <class T, class Index>
-void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Index* argmax) {
+template <class T, class Position>
+void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Position* argmax) {
   const int64_t row_step = s.dilation_h * s.W * s.C, col_step = s.dilation_w * s.C;
   const Vec<T> lowest = splat(static_cast<T>(-__builtin_inf()));
-  for_each_window<T>(exec, s, [&](auto part, const Window& at, int64_t x_at, int64_t y_at) {
+  for_each_window<T>(exec, s, [=](auto part, const Window& at, int64_t x_at, int64_t y_at) {
     Vec<T> best = lowest;
     const bool any = at.rows.end > 0 && at.cols.end > 0;
     IntVec<T> index = splat_index<T>(any ? at.rows.begin * s.S + at.cols.begin : 0);
@@ -148,7 +170,7 @@ void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Index
       }
     }
     store(y + y_at, best, part);
-    if (argmax) store_index<T>(argmax + y_at, index, part);
+    if (argmax) store_positions(argmax + y_at, index, part);
   });
 }
 
@@ -175,7 +197,7 @@ void max_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y
 template <class T>
 void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
   const int64_t row_step = s.W * s.C;
-  for_each_window<T>(exec, s, [&](auto part, const Window& at, int64_t x_at, int64_t y_at) {
+  for_each_window<T>(exec, s, [=](auto part, const Window& at, int64_t x_at, int64_t y_at) {
     Vec<T> sum{};
     const T* row = x + x_at;
     for (int64_t r = at.rows.begin; r < at.rows.end; ++r, row += row_step) {
@@ -206,54 +228,91 @@ FASTNN_INLINE int64_t element_at(int64_t distance, int64_t dilation) {
 }
 
 // dx = sum of share(part, p, q, position, dy_at) over the windows (p, q) that cover the pixel with
-// this position, for each pixel and vector of channels. Partial vectors as in for_each_window.
+// this position, for each pixel and vector of channels.
 template <class T, class Share>
-void gather(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
-  const int64_t dy_end = s.N * s.P * s.Q * s.C;
-  const int64_t extent_h = (s.R - 1) * s.dilation_h + 1, extent_w = (s.S - 1) * s.dilation_w + 1;
-  const int64_t windows = ceil_div(s.R, s.stride_h) * ceil_div(s.S, s.stride_w);
-  parallel_for(
-      exec, s.N * s.H, rows_grain<T>(s, s.W, windows), [&](int64_t begin, int64_t end, int) {
-        int64_t dx_at = begin * s.W * s.C;
-        const int64_t dx_end = end * s.W * s.C;
-        for (int64_t row = begin; row < end; ++row) {
-          const int64_t n = row / s.H, h = row % s.H + s.pad_h;
-          const int64_t p_end = min_of(s.P, h / s.stride_h + 1);
-          const int64_t p_begin = min_of(ceil_div(max_of(h - extent_h + 1, 0), s.stride_h), p_end);
-          Windows q_range;
-          for (int64_t w = s.pad_w; w < s.pad_w + s.W; ++w, dx_at += s.C) {
-            q_range.move_to(w, s.stride_w, extent_w, s.Q);
-            const auto sum = [&](auto part, int64_t c) {
-              Vec<T> total{};
-              for (int64_t p = p_begin; p < p_end; ++p) {
-                const int64_t r = element_at(h - p * s.stride_h, s.dilation_h);
-                if (r < 0) continue;
-                for (int64_t q = q_range.begin; q < q_range.end; ++q) {
-                  const int64_t i = element_at(w - q * s.stride_w, s.dilation_w);
-                  if (i < 0) continue;
-                  total += share(part, p, q, r * s.S + i, ((n * s.P + p) * s.Q + q) * s.C + c);
-                }
-              }
-              return total;
-            };
-            const int64_t dy_last = ((n * s.P + p_end - 1) * s.Q + q_range.end - 1) * s.C;
-            for (int64_t c = 0; c < s.C; c += lanes<T>) {
-              const int64_t last = c + lanes<T>;
-              if (last <= s.C || (dy_last + last <= dy_end && dx_at + last <= dx_end)) {
-                store(dx + dx_at + c, sum(AllLanes{}, c));
-              } else {
-                store(dx + dx_at + c, sum(FirstLanes{s.C - c}, c), s.C - c);
-              }
+void gather(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& share_of) {
+  const int64_t windows = ceil_div(shape.R, shape.stride_h) * ceil_div(shape.S, shape.stride_w);
+  const int64_t grain = rows_grain<T>(shape, shape.W, windows);
+  parallel_for(exec, shape.N * shape.H, grain, [&](int64_t row_begin, int64_t row_end, int) {
+    const Pool2dShape s = shape;
+    const Share share = share_of;
+    const int64_t extent_h = (s.R - 1) * s.dilation_h + 1, extent_w = (s.S - 1) * s.dilation_w + 1;
+    const int64_t dy_end = s.N * s.P * s.Q * s.C, dx_end = row_end * s.W * s.C;
+    int64_t dx_at = row_begin * s.W * s.C;
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const int64_t n = row / s.H, h = row % s.H + s.pad_h;
+      const int64_t p_end = min_of(s.P, h / s.stride_h + 1);
+      const int64_t p_begin = min_of(ceil_div(max_of(h - extent_h + 1, 0), s.stride_h), p_end);
+      Windows cols;
+      for (int64_t w = s.pad_w; w < s.pad_w + s.W; ++w, dx_at += s.C) {
+        cols.move_to(w, s.stride_w, extent_w, s.Q);
+        const int64_t dy_last = ((n * s.P + p_end - 1) * s.Q + cols.end - 1) * s.C;
+        const int64_t room = min_of(dy_end - dy_last, dx_end - dx_at);
+        for_each_vector<T>(s.C, room, [&](auto part, int64_t c) {
+          Vec<T> sum{};
+          for (int64_t p = p_begin; p < p_end; ++p) {
+            const int64_t r = element_at(h - p * s.stride_h, s.dilation_h);
+            if (r < 0) continue;
+            int64_t dy_at = ((n * s.P + p) * s.Q + cols.begin) * s.C + c;
+            for (int64_t q = cols.begin; q < cols.end; ++q, dy_at += s.C) {
+              const int64_t i = element_at(w - q * s.stride_w, s.dilation_w);
+              if (i >= 0) sum += share(part, p, q, r * s.S + i, dy_at);
             }
           }
-        }
-      });
+          store(dx + dx_at + c, sum, part);
+        });
+      }
+    }
+  });
 }
 
-template <class T, class Index>
-void max_backward(const Exec& exec, const Pool2dShape& s, const T* dy, const Index* argmax, T* dx) {
-  gather(exec, s, dx, [&](auto part, int64_t, int64_t, int64_t position, int64_t at) {
-    const IntVec<T> won = load_index<T>(argmax + at, part) == splat_index<T>(position);
+// The same where no two windows overlap: a pixel has one window at most, and nothing to search.
+template <class T, class Share>
+void gather_disjoint(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& share_of) {
+  const int64_t grain = rows_grain<T>(shape, shape.W, 1);
+  parallel_for(exec, shape.N * shape.H, grain, [&](int64_t row_begin, int64_t row_end, int) {
+    const Pool2dShape s = shape;
+    const Share share = share_of;
+    const int64_t dy_end = s.N * s.P * s.Q * s.C, dx_end = row_end * s.W * s.C;
+    int64_t dx_at = row_begin * s.W * s.C;
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const int64_t n = row / s.H, h = row % s.H + s.pad_h;
+      const int64_t p = h / s.stride_h, r = h % s.stride_h;
+      const int64_t q_end = p < s.P && r < s.R ? s.Q : 0;
+      int64_t q = s.pad_w / s.stride_w, i = s.pad_w % s.stride_w;
+      int64_t dy_at = ((n * s.P + p) * s.Q + q) * s.C;
+      for (int64_t w = 0; w < s.W; ++w, dx_at += s.C) {
+        const bool covered = q < q_end && i < s.S;
+        const int64_t room = min_of(covered ? dy_end - dy_at : dx_end, dx_end - dx_at);
+        for_each_vector<T>(s.C, room, [&](auto part, int64_t c) {
+          const Vec<T> none{};
+          store(dx + dx_at + c, covered ? share(part, p, q, r * s.S + i, dy_at + c) : none, part);
+        });
+        if (++i == s.stride_w) {
+          i = 0;
+          ++q;
+          dy_at += s.C;
+        }
+      }
+    }
+  });
+}
+
+template <class T, class Share>
+void gather_any(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
+  const bool disjoint = s.R <= s.stride_h && s.S <= s.stride_w;
+  if (disjoint && s.dilation_h == 1 && s.dilation_w == 1) {
+    gather_disjoint(exec, s, dx, share);
+  } else {
+    gather(exec, s, dx, share);
+  }
+}
+
+template <class T, class Position>
+void max_backward(const Exec& exec, const Pool2dShape& s, const T* dy, const Position* argmax,
+                  T* dx) {
+  gather_any(exec, s, dx, [=](auto part, int64_t, int64_t, int64_t position, int64_t at) {
+    const IntVec<T> won = load_positions<T>(argmax + at, part) == splat_index<T>(position);
     return won ? load(dy + at, part) : Vec<T>{};
   });
 }
@@ -270,12 +329,12 @@ void max_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, co
 
 template <class T>
 void avg_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, T* dx) {
-  const auto factor = [&](int64_t p, int64_t q) { return T{1} / static_cast<T>(divisor(s, p, q)); };
+  const auto factor = [=](int64_t p, int64_t q) { return T{1} / static_cast<T>(divisor(s, p, q)); };
   // Only windows at the borders can differ from the others.
   const bool alike = s.divisor != 0 ||
                      (divisor(s, 0, 0) == s.R * s.S && divisor(s, s.P - 1, s.Q - 1) == s.R * s.S);
   const T common = factor(0, 0);
-  gather(exec, s, dx, [&](auto part, int64_t p, int64_t q, int64_t, int64_t at) {
+  gather_any(exec, s, dx, [=](auto part, int64_t p, int64_t q, int64_t, int64_t at) {
     return load(dy + at, part) * splat(alike ? common : factor(p, q));
   });
 }

@@ -203,6 +203,66 @@ FASTNN_INLINE T combine_halves(const T* p, const F& f) {
   }
 }
 
+// As many bytes as Vec<T> has lanes, as integers of its width; and the low bytes of such integers,
+// which must be 0 to 255. (Compilers make scalar code of the plain conversions. The masks of ones
+// spare a false warning of GCC.)
+template <class T>
+FASTNN_INLINE IntVec<T> load_bytes(const uint8_t* p);
+template <>
+FASTNN_INLINE VecI32 load_bytes<float>(const uint8_t* p) {
+#if defined(__AVX512F__)
+  return (VecI32)_mm512_maskz_cvtepu8_epi32(0xffff,
+                                            _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  return (VecI32)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__x86_64__)
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i wide = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero);
+  return (VecI32)_mm_unpacklo_epi16(wide, zero);
+#else
+  return VecI32{p[0], p[1], p[2], p[3]};
+#endif
+}
+template <>
+FASTNN_INLINE VecI64 load_bytes<double>(const uint8_t* p) {
+#if defined(__AVX512F__)
+  return (VecI64)_mm512_maskz_cvtepu8_epi64(0xff,
+                                            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+#elif defined(__AVX2__)
+  int32_t bytes;
+  std::memcpy(&bytes, p, sizeof bytes);
+  return (VecI64)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(bytes));
+#else
+  return VecI64{p[0], p[1]};
+#endif
+}
+FASTNN_INLINE void store_bytes(uint8_t* p, const VecI32& v) {
+#if defined(__AVX512F__)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)v));
+#elif defined(__x86_64__)
+#if defined(__AVX2__)
+  const __m256i all = (__m256i)v;
+  const __m128i words =
+      _mm_packs_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
+#else
+  const __m128i words = _mm_packs_epi32((__m128i)v, (__m128i)v);
+#endif
+  const __m128i bytes = _mm_packus_epi16(words, words);
+  std::memcpy(p, &bytes, lanes<float>);
+#else
+  for (int i = 0; i < lanes<float>; ++i) p[i] = static_cast<uint8_t>(v[i]);
+#endif
+}
+FASTNN_INLINE void store_bytes(uint8_t* p, const VecI64& v) {
+#if defined(__AVX512F__)
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm512_maskz_cvtepi64_epi8(0xff, (__m512i)v));
+#else
+  for (int i = 0; i < lanes<double>; ++i) p[i] = static_cast<uint8_t>(v[i]);
+#endif
+}
+
 template <class T>
 FASTNN_INLINE T reduce_add(const Vec<T>& v) {
   T part[lanes<T>];

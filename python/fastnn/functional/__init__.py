@@ -1,6 +1,5 @@
 """Operations on tensors: forward and backward of each stand side by side. `fastnn.nn.functional` is this module."""
 
-from .activation import relu
 from .activation import relu, sigmoid, tanh
 from .conv import conv2d
 from .linear import linear
