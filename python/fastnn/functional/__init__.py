@@ -2,6 +2,7 @@
 
 from .activation import relu, sigmoid, tanh
 from .conv import conv2d
+from .dropout import dropout
 from .linear import linear
 from .loss import cross_entropy, mse_loss
 from .pooling import avg_pool2d, max_pool2d
@@ -11,6 +12,7 @@ __all__ = [
     "avg_pool2d",
     "conv2d",
     "cross_entropy",
+    "dropout",
     "linear",
     "log_softmax",
     "max_pool2d",

@@ -1,0 +1,141 @@
+"""Pooling layers."""
+
+from __future__ import annotations
+
+from .. import functional as F
+from .. import ops
+from ..tensor import Parameter, Tensor
+from . import init
+from .module import Module
+from .sizes import IntPair, checked_pair, checked_size
+
+
+class MaxPool2d(Module):
+    """The largest element of each window: (N, C, H, W) -> (N, C, P, Q).
+
+    Args:
+        kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
+        stride: step of the window; `kernel_size` by default.
+        padding: rows and columns added on each side, which never win; at most half of the window.
+        dilation: distance of the window's elements.
+        return_indices: not supported.
+        ceil_mode: whether windows that end beyond the input count, too.
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        if return_indices:
+            raise NotImplementedError("MaxPool2d: return_indices=True is not supported")
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.dilation = dilation
+        self.ceil_mode = ceil_mode
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, P, Q)."""
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        """All arguments."""
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class AvgPool2d(Module):
+    """The mean of each window: (N, C, H, W) -> (N, C, P, Q).
+
+    Args:
+        kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
+        stride: step of the window; `kernel_size` by default.
+        padding: rows and columns of zeros added on each side; at most half of the window.
+        ceil_mode: whether windows that end beyond the input count, too.
+        count_include_pad: whether the padding counts as elements of the mean.
+        divisor_override: what the sum of a window is divided by, in place of the number of its elements.
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self.divisor_override = divisor_override
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, P, Q)."""
+        return F.avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
+
+    def extra_repr(self) -> str:
+        """Window, step and padding, as in PyTorch."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class Subsampling2d(Module):
+    """The trainable subsampling of LeNet-5: (N, channels, H, W) -> (N, channels, H // kernel, W // kernel).
+
+    y[c] = coefficient[c] * (the sum over each window of x[c]) + bias[c], windows side by side, without an activation
+    function (LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998).
+
+    Args:
+        channels: number of feature maps.
+        kernel_size: size and step of the window: one integer, or two: (vertical, horizontal).
+
+    Attributes:
+        coefficient: (channels,), initially 1 / (elements of the window), which is average pooling.
+        bias: (channels,), initially 0.
+    """
+
+    coefficient: Parameter
+    bias: Parameter
+
+    def __init__(self, channels: int, kernel_size: IntPair) -> None:
+        super().__init__()
+        self.channels = checked_size("Subsampling2d: channels", channels)
+        self.kernel_size = checked_pair("Subsampling2d: kernel_size", kernel_size)
+        self.coefficient = Parameter(ops.empty((self.channels,)))
+        self.bias = Parameter(ops.empty((self.channels,)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Makes it average pooling again."""
+        init.constant_(self.coefficient, 1 / (self.kernel_size[0] * self.kernel_size[1]))
+        init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, H, W) -> (N, channels, H // kernel, W // kernel)."""
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise ValueError(f"Subsampling2d: x has shape {x.shape}; expected (N, {self.channels}, H, W)")
+        sums = F.avg_pool2d(x, self.kernel_size, divisor_override=1)
+        return sums * self.coefficient.reshape(-1, 1, 1) + self.bias.reshape(-1, 1, 1)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"{self.channels}, kernel_size={self.kernel_size}"
