@@ -1,0 +1,160 @@
+"""What all optimizers share: groups of parameters with their options, and a state for each parameter."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from itertools import chain
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tensor import Tensor, enable_grad
+
+Array: TypeAlias = NDArray[Any]
+Group: TypeAlias = "dict[str, Any]"
+
+
+class Optimizer:
+    """Base class of the optimizers, as in PyTorch.
+
+    A subclass gives the default options to `__init__`, checks the options of a group in `_check_options` and changes
+    the parameters of a group in `_update`.
+
+    Attributes:
+        param_groups: a dict for each group: `"params"` and the options.
+        state: a dict for each parameter that has been updated.
+        defaults: the options of groups that do not set their own.
+    """
+
+    def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
+        if isinstance(params, (Tensor, Mapping)) or not isinstance(params, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}: params is {type(params).__name__}; expected an iterable of tensors or of dicts"
+            )
+        groups: list[Any] = list(params)
+        if not groups:
+            raise ValueError(f"{type(self).__name__}: params is empty; expected at least one tensor")
+        if not isinstance(groups[0], Mapping):
+            groups = [{"params": groups}]
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[Group] = []
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Adds a group: a dict of `"params"`, a tensor or a list of them, and of the options that it sets itself.
+
+        Raises:
+            TypeError: the group is no dict or its params are not tensors.
+            ValueError: a parameter occurs twice, is not a leaf, or an option is out of range.
+        """
+        name = type(self).__name__
+        if not isinstance(param_group, Mapping) or "params" not in param_group:
+            raise TypeError(f"{name}: a parameter group is {param_group!r}; expected a dict with 'params'")
+        params = param_group["params"]
+        if isinstance(params, (set, frozenset)):
+            raise TypeError(f"{name}: params is a set, which has no order; expected a list")
+        params = [params] if isinstance(params, Tensor) else list(params)
+        seen = set(chain.from_iterable(g["params"] for g in self.param_groups))
+        for param in params:
+            if not isinstance(param, Tensor):
+                raise TypeError(f"{name}: one of params is {type(param).__name__}; expected Tensor")
+            if not param.is_leaf:
+                raise ValueError(f"{name}: a tensor of shape {param.shape} is not a leaf: a recorded operation made it")
+            if param in seen:
+                raise ValueError(f"{name}: a parameter of shape {param.shape} occurs more than once")
+            seen.add(param)
+        group = {**self.defaults, **param_group, "params": params}
+        self._check_options(group)
+        self.param_groups.append(group)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forgets the gradients of all parameters, or with `set_to_none=False` sets them to zero."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if set_to_none:
+                    param.grad = None
+                elif param.grad is not None:
+                    param.grad.zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Updates the parameters that have a gradient.
+
+        Args:
+            closure: computes the loss and its gradients; called first, and its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            if params:
+                self._update(group, params, [param.grad.data for param in params])
+                for param in params:
+                    param._version += 1
+        return loss
+
+    def _check_options(self, group: Group) -> None:
+        """Raises ValueError for options out of range."""
+
+    def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
+        """Changes these parameters of the group by their gradients."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _update()")
+
+    # ---- state ------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The options of the groups and the state of the parameters, which are numbered, in PyTorch's structure.
+
+        The arrays inside are the optimizer's own, not copies.
+        """
+        numbers = {param: i for i, param in enumerate(chain.from_iterable(g["params"] for g in self.param_groups))}
+        return {
+            "state": {numbers[param]: dict(state) for param, state in self.state.items()},
+            "param_groups": [{**g, "params": [numbers[param] for param in g["params"]]} for g in self.param_groups],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Takes over the options and a copy of the state that `state_dict` returned, here or in PyTorch.
+
+        Raises:
+            ValueError: the groups, or their numbers of parameters, differ.
+        """
+        name, saved = type(self).__name__, state_dict["param_groups"]
+        sizes, saved_sizes = ([len(g["params"]) for g in groups] for groups in (self.param_groups, saved))
+        if sizes != saved_sizes:
+            raise ValueError(f"{name}: the state has groups of {saved_sizes} parameters; the optimizer has {sizes}")
+        groups = [
+            {**deepcopy({k: v for k, v in theirs.items() if k != "params"}), "params": ours["params"]}
+            for ours, theirs in zip(self.param_groups, saved, strict=True)
+        ]
+        for group in groups:
+            self._check_options(group)
+        numbers = chain.from_iterable(g["params"] for g in saved)
+        params = dict(zip(numbers, chain.from_iterable(g["params"] for g in groups), strict=True))
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for number, entries in state_dict["state"].items():
+            if number not in params:
+                raise ValueError(f"{name}: the state is of a parameter {number!r} that belongs to no group")
+            param = params[number]
+            state[param] = {key: _own_copy(value, param) for key, value in entries.items()}
+        self.state, self.param_groups = state, groups
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _own_copy(value: Any, param: Tensor) -> Any:
+    """A copy of a state's entry; an array takes the parameter's element type."""
+    if hasattr(value, "__array__"):
+        return np.array(value, param.dtype, order="C")
+    return deepcopy(value)
