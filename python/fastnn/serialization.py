@@ -1,0 +1,153 @@
+"""Saving and loading arrays by name, as safetensors files."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .tensor import as_tensor
+
+Array: TypeAlias = NDArray[Any]
+Path: TypeAlias = "str | os.PathLike[str]"
+
+# The format's header holds text by name; ours is one JSON document under this name.
+_METADATA_KEY = "fastnn"
+
+
+def save(state: Any, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Writes arrays, or the `state_dict` of a module, to a safetensors file.
+
+    The file appears whole or not at all: it is written under a temporary name in the same directory, synced and
+    renamed. An earlier file of this name stays until then.
+
+    Args:
+        state: a mapping from names to arrays (NumPy arrays, Tensors, PyTorch tensors), or a module.
+        path: the file, usually `*.safetensors`.
+        metadata: anything that JSON can hold, kept in the file's header; `load_metadata` reads it.
+
+    Raises:
+        TypeError: a name is not a string, a value is no array that the format can hold, or the metadata are not JSON.
+        OSError: the file cannot be written; FileNotFoundError where its directory does not exist, PermissionError where
+            it may not be written.
+
+    Example:
+        >>> import os, tempfile, fastnn
+        >>> from fastnn import nn
+        >>> path = os.path.join(tempfile.mkdtemp(), "layer.safetensors")
+        >>> fastnn.save(nn.Linear(3, 2), path, metadata={"epoch": 7})
+        >>> {name: array.shape for name, array in fastnn.load(path).items()}
+        {'bias': (2,), 'weight': (2, 3)}
+        >>> fastnn.load_metadata(path)
+        {'epoch': 7}
+    """
+    if hasattr(state, "state_dict"):
+        state = state.state_dict()
+    if not isinstance(state, Mapping):
+        raise TypeError(f"save: state is {type(state).__name__}; expected a module or a mapping from names to arrays")
+    _write_whole(os.path.realpath(path), _serialized(state, metadata))
+
+
+def load(path: Path) -> dict[str, Array]:
+    """The arrays of a safetensors file by name; `Module.load_state_dict` takes what it returns.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, corrupted or no safetensors file, or has a type that NumPy lacks (bfloat16).
+    """
+    return _read(path)[0]
+
+
+def load_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that `save` put into the header of a safetensors file, or those of another program as strings.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, corrupted or no safetensors file.
+    """
+    texts = _read(path, arrays=False)[1]
+    if _METADATA_KEY not in texts:
+        return dict(texts)
+    try:
+        metadata = json.loads(texts[_METADATA_KEY])
+    except ValueError as error:
+        raise ValueError(f"load_metadata: {os.fspath(path)}: the metadata are not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f"load_metadata: {os.fspath(path)}: the metadata are {metadata!r}; expected a JSON object")
+    return metadata
+
+
+def _serialized(state: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> bytes:
+    from safetensors import SafetensorError
+    from safetensors.numpy import save as serialize
+
+    arrays = {}
+    for name, value in state.items():
+        if not isinstance(name, str):
+            raise TypeError(f"save: a name is {name!r}; expected a string")
+        if name == "__metadata__":
+            raise ValueError("save: the name '__metadata__' is reserved by the file format")
+        try:
+            array = as_tensor(value.detach() if hasattr(value, "detach") else value).data
+        except (TypeError, ValueError, RuntimeError, BufferError) as error:
+            raise TypeError(f"save: '{name}' is {type(value).__name__}, not an array of numbers: {error}") from error
+        # The library takes the address of an array and its size in bytes: only C-contiguous arrays are safe with it.
+        arrays[name] = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    texts = None
+    if metadata is not None:
+        try:
+            texts = {_METADATA_KEY: json.dumps(dict(metadata))}
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"save: the metadata are not JSON: {error}") from error
+    try:
+        return serialize(arrays, metadata=texts)
+    except SafetensorError as error:
+        raise TypeError(f"save: {error}") from error
+
+
+def _write_whole(path: str, content: bytes) -> None:
+    directory = os.path.dirname(path)
+    temporary = os.path.join(directory, f".fastnn-{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+            raise
+        if os.name == "posix":  # elsewhere a directory cannot be opened, and a rename is durable by itself
+            _sync_directory(directory)
+    except OSError as error:
+        raise OSError(error.errno, f"save: {error.strerror}", path) from error
+
+
+def _sync_directory(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path, arrays: bool = True) -> tuple[dict[str, Array], dict[str, str]]:
+    from safetensors import safe_open
+
+    with open(path, "rb"):  # the usual exceptions for a file that is missing, unreadable or a directory
+        pass
+    try:
+        with safe_open(path, framework="np") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()} if arrays else {}  # noqa: SIM118
+            return found, file.metadata() or {}
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # the library's own type, and several more for types that NumPy lacks
+        raise ValueError(f"load: {os.fspath(path)} is not a whole safetensors file: {error}") from error
