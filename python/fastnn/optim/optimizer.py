@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tensor import Tensor, enable_grad
+from ..tensor import Tensor, as_tensor, enable_grad
 
 Array: TypeAlias = NDArray[Any]
 Group: TypeAlias = "dict[str, Any]"
@@ -156,5 +156,5 @@ class Optimizer:
 def _own_copy(value: Any, param: Tensor) -> Any:
     """A copy of a state's entry; an array takes the parameter's element type."""
     if hasattr(value, "__array__"):
-        return np.array(value, param.dtype, order="C")
+        return np.array(as_tensor(value).data, param.dtype, order="C")
     return deepcopy(value)
