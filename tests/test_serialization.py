@@ -3,7 +3,10 @@
 import errno
 import json
 import os
+import signal
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -198,6 +201,33 @@ def test_order_of_the_steps(path, monkeypatch):
         monkeypatch.setattr(os, name, lambda *args, n=name, r=real: (steps.append(n), r(*args)))
     save(state(), path)
     assert steps == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "call", "survivor"), [("fsync", 1, "old"), ("replace", 1, "old"), ("fsync", 2, "new")]
+)
+def test_a_kill_leaves_a_whole_file(path, stage, call, survivor):
+    program = """
+import os, signal, sys
+import numpy as np
+from fastnn.serialization import save
+
+path, stage, call = sys.argv[1], sys.argv[2], int(sys.argv[3])
+save({"old": np.zeros(1000)}, path)
+real, calls = getattr(os, stage), []
+
+def kill(*args):
+    calls.append(args)
+    if len(calls) == call:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+
+setattr(os, stage, kill)
+save({"new": np.ones(2000)}, path)
+"""
+    process = subprocess.run([sys.executable, "-c", program, path, stage, str(call)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert_same(load(path), {"old": np.zeros(1000)} if survivor == "old" else {"new": np.ones(2000)})
 
 
 def test_links_and_permissions_survive(path, tmp_path):

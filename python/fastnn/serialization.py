@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -112,7 +111,7 @@ def _serialized(state: Mapping[str, Any], metadata: Mapping[str, Any] | None) ->
 
 def _write_whole(path: str, content: bytes) -> None:
     directory = os.path.dirname(path)
-    temporary = os.path.join(directory, f".fastnn-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(directory, f".fastnn-{os.urandom(8).hex()}.tmp")
     try:
         try:
             with open(temporary, "xb") as file:
