@@ -8,7 +8,6 @@ import pytest
 import fastnn
 from fastnn import nn
 from fastnn.nn import init
-from fastnn.random import manual_seed
 from fastnn.tensor import Parameter
 
 
@@ -18,7 +17,7 @@ def weight(*shape, dtype=np.float32):
 
 @pytest.fixture(autouse=True)
 def _seed():
-    manual_seed(0)
+    fastnn.manual_seed(0)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_plain_fills():
 def test_the_seed_decides():
     draws = []
     for seed in (1, 1, 2):
-        manual_seed(seed)
+        fastnn.manual_seed(seed)
         draws.append(init.kaiming_normal_(weight(4, 5)).data)
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0] != draws[2]).all()
@@ -142,7 +141,7 @@ def test_errors():
 )
 def test_default_init_equals_torch(name, args):
     torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
+    torch.fastnn.manual_seed(0)
     ours, theirs = getattr(nn, name)(*args), getattr(torch.nn, name)(*args)
     for (key, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         b = b.numpy()
