@@ -141,7 +141,7 @@ def test_errors():
 )
 def test_default_init_equals_torch(name, args):
     torch = pytest.importorskip("torch")
-    torch.fastnn.manual_seed(0)
+    torch.manual_seed(0)
     ours, theirs = getattr(nn, name)(*args), getattr(torch.nn, name)(*args)
     for (key, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         b = b.numpy()

@@ -219,6 +219,30 @@ def test_step_between_forward_and_backward_is_noticed():
         y.backward()
 
 
+def test_parameters_of_any_dense_layout():
+    plain, transposed = (Parameter(np.ones((4, 6), np.float32)) for _ in range(2))
+    transposed.data = np.ones((6, 4), np.float32).T
+    for w in (plain, transposed):
+        optimizer = SGD([w], lr=0.1, momentum=0.9)
+        for step in range(3):
+            w.grad = Tensor(np.arange(24, dtype=np.float32).reshape(4, 6) * step)
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+    np.testing.assert_array_equal(plain.data, transposed.data)
+
+
+def test_a_failed_step_leaves_no_state():
+    w = Parameter(np.ones(3, np.float32))
+    optimizer = SGD([w], lr=0.1, momentum=0.9)
+    w.grad = Tensor(np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="sgd: "):
+        optimizer.step()
+    assert w._version == 0
+    w.grad = Tensor(np.ones(3, np.float32))
+    optimizer.step()
+    np.testing.assert_allclose(w.data, [0.9] * 3, rtol=1e-6)
+
+
 def test_zero_grad():
     p = params()
     optimizer = SGD(p, lr=0.1)

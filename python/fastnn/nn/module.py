@@ -162,8 +162,9 @@ class Module:
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         for registry in _KINDS:
-            if registry in own and name in own[registry]:
-                return own[registry][name]
+            members = own.get(registry)
+            if members and name in members:
+                return members[name]
         hint = "" if "_parameters" in own else "; super().__init__() was not called"
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'{hint}")
 

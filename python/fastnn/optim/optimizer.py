@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import ops
 from ..tensor import Tensor, as_tensor, enable_grad
 
 Array: TypeAlias = NDArray[Any]
@@ -153,8 +154,18 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
+def empty_like(x: Array) -> Array:
+    """An array of the shape, element type and memory layout of `x`, from our allocator where `x` is in C order."""
+    return ops.empty(x.shape, x.dtype) if x.flags.c_contiguous else np.empty_like(x)
+
+
 def _own_copy(value: Any, param: Tensor) -> Any:
-    """A copy of a state's entry; an array takes the parameter's element type."""
-    if hasattr(value, "__array__"):
-        return np.array(as_tensor(value).data, param.dtype, order="C")
-    return deepcopy(value)
+    """A copy of a state's entry; an array takes the parameter's element type, and its layout where it has its shape."""
+    if not hasattr(value, "__array__"):
+        return deepcopy(value)
+    array = as_tensor(value).data
+    if array.shape != param.shape:
+        return np.array(array, param.dtype)
+    copy = empty_like(param.data)
+    np.copyto(copy, array, casting="unsafe")
+    return copy

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer
+from .optimizer import Array, Group, Optimizer, empty_like
 
 
 class SGD(Optimizer):
@@ -76,11 +76,10 @@ class SGD(Optimizer):
         first_steps = [True] * len(params)
         if group["momentum"]:
             for i, param in enumerate(params):
-                state = self.state[param]
-                first_steps[i] = state.get("momentum_buffer") is None
+                buffers[i] = self.state[param].get("momentum_buffer")
+                first_steps[i] = buffers[i] is None
                 if first_steps[i]:
-                    state["momentum_buffer"] = ops.empty(param.shape, param.dtype)
-                buffers[i] = state["momentum_buffer"]
+                    buffers[i] = empty_like(param.data)
         ops.sgd(
             [param.data for param in params],
             grads,
@@ -93,3 +92,6 @@ class SGD(Optimizer):
             group["nesterov"],
             group["maximize"],
         )
+        if group["momentum"]:  # after the call: had it failed, a buffer that holds nothing yet would stay
+            for param, buffer in zip(params, buffers, strict=True):
+                self.state[param]["momentum_buffer"] = buffer
