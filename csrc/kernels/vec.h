@@ -263,6 +263,7 @@ FASTNN_INLINE void store_bytes(uint8_t* p, const VecI64& v) {
 #endif
 }
 
+// The sum of the lanes.
 template <class T>
 FASTNN_INLINE T reduce_add(const Vec<T>& v) {
   T part[lanes<T>];
