@@ -13,7 +13,8 @@ from .random import default_generator, get_rng_state, manual_seed, rand, randn, 
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
-    from . import functional
+    from . import data, datasets, functional, models, nn, optim
+    from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
 
@@ -23,6 +24,8 @@ __all__ = [
     "Tensor",
     "arange",
     "as_tensor",
+    "data",
+    "datasets",
     "default_generator",
     "enable_grad",
     "float32",
@@ -34,14 +37,20 @@ __all__ = [
     "gradcheck",
     "int64",
     "is_grad_enabled",
+    "load",
+    "load_metadata",
     "manual_seed",
+    "models",
+    "nn",
     "no_grad",
     "ones",
     "ones_like",
     "ops",
+    "optim",
     "rand",
     "randn",
     "record",
+    "save",
     "set_num_threads",
     "set_rng_state",
     "tensor",
@@ -50,16 +59,19 @@ __all__ = [
 ]
 
 _SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim")
+_FROM_SERIALIZATION = ("load", "load_metadata", "save")
 
 
 def __getattr__(name: str) -> Any:
     """Imports a submodule when it is first used: `import fastnn` stays cheap."""
-    if name in _SUBMODULES:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in _SUBMODULES:
         return import_module(f".{name}", __name__)
+    if name in _FROM_SERIALIZATION:
+        return getattr(import_module(".serialization", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_SUBMODULES, *_FROM_SERIALIZATION})
