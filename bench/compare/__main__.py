@@ -191,12 +191,14 @@ def main() -> int:
         print(f"{cells[0]:<48} {cells[1]}" if results[-1].problem else line(*cells), flush=True)
 
     memory: dict[str, dict[str, float]] = {}
+    failed = any(r.failed for r in results)
     for worker in workers if with_memory else []:
         print(_memory_title(worker.version))
         try:
             memory[worker.version] = worker.call("steady_state", BATCH_SIZE, WARM_UP, STEPS)
-        except Unsupported as reason:
-            print(f"  skipped: {reason}")
+        except (Unsupported, RuntimeError) as error:
+            failed |= isinstance(error, RuntimeError)
+            print(f"  {error}")
             continue
         for key, value in memory[worker.version].items():
             print(f"  {key:<28} {value:g}")
@@ -213,7 +215,7 @@ def main() -> int:
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     if arguments.markdown:
         arguments.markdown.write_text(_markdown(heading, results, memory))
-    return 1 if any(r.failed for r in results) else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

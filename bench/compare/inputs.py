@@ -1,14 +1,22 @@
-"""The arrays that both libraries start from: NumPy, float32, the same bits in every process."""
+"""The arrays that both libraries start from: NumPy, float32, the same bits in every process.
+
+A way of running a case is a function of nothing that does the work once and returns its results; `Ways` are a library's
+choices by name.
+"""
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Run = Callable[[], Any]
+Ways = dict[str, Run]
 
 
 def uniform(seed: int, *shape: int) -> Array:

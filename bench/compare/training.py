@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import inputs
-from .worker import Run, Ways
+from .inputs import Run, Ways
 
 
 def _loaded(lib: ModuleType, model: Any) -> Any:

@@ -1,7 +1,4 @@
-"""The kernels in fastnn: each function takes a shape and returns the ways to run it, by name.
-
-A way is a function of nothing that does the work once and returns its results. fastnn has one way of everything.
-"""
+"""The kernels in fastnn: each function takes a shape and returns the way to run it (there is one of everything)."""
 
 from __future__ import annotations
 
@@ -12,9 +9,7 @@ import fastnn as api
 from fastnn import ops
 
 from . import inputs
-
-Run = Callable[[], Any]
-Ways = dict[str, Run]
+from .inputs import Ways
 
 # The choices that a user has; `training.py` tries all of them.
 LAYOUTS: dict[str, Callable[[Any], Any]] = {"": lambda x: x}
@@ -120,27 +115,27 @@ def avg_pool2d_backward(N: int, C: int, H: int, R: int, stride: int, pad: int) -
     return {"": lambda: ops.avg_pool2d_backward(dy, x.shape, R, stride, pad)}
 
 
-def _forward(op: Callable[..., Any]) -> Callable[..., Ways]:
+def _forward(name: str) -> Callable[..., Ways]:
     def ways(*shape: int) -> Ways:
-        x = inputs.uniform(1, *shape)
+        op, x = getattr(ops, name), inputs.uniform(1, *shape)
         return {"": lambda: op(x)}
 
     return ways
 
 
-def _backward(op: Callable[..., Any]) -> Callable[..., Ways]:
+def _backward(name: str) -> Callable[..., Ways]:
     def ways(*shape: int) -> Ways:
-        dy, y = inputs.uniform(1, *shape), inputs.uniform(2, *shape)
+        op, dy, y = getattr(ops, name), inputs.uniform(1, *shape), inputs.uniform(2, *shape)
         return {"": lambda: op(dy, y)}
 
     return ways
 
 
-relu_forward, relu_backward = _forward(ops.relu_forward), _backward(ops.relu_backward)
-sigmoid_forward, sigmoid_backward = _forward(ops.sigmoid_forward), _backward(ops.sigmoid_backward)
-tanh_forward, tanh_backward = _forward(ops.tanh_forward), _backward(ops.tanh_backward)
-softmax_forward, softmax_backward = _forward(ops.softmax_forward), _backward(ops.softmax_backward)
-log_softmax_forward, log_softmax_backward = _forward(ops.log_softmax_forward), _backward(ops.log_softmax_backward)
+relu_forward, relu_backward = _forward("relu_forward"), _backward("relu_backward")
+sigmoid_forward, sigmoid_backward = _forward("sigmoid_forward"), _backward("sigmoid_backward")
+tanh_forward, tanh_backward = _forward("tanh_forward"), _backward("tanh_backward")
+softmax_forward, softmax_backward = _forward("softmax_forward"), _backward("softmax_backward")
+log_softmax_forward, log_softmax_backward = _forward("log_softmax_forward"), _backward("log_softmax_backward")
 
 
 def to_channels_last(N: int, C: int, H: int) -> Ways:

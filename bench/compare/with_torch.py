@@ -9,10 +9,9 @@ import torch as api
 import torch.nn.functional as F
 
 from . import inputs
+from .inputs import Run, Ways
 
 aten = api.ops.aten
-Run = Callable[[], Any]
-Ways = dict[str, Run]
 
 LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "NCHW": lambda x: x,

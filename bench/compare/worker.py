@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import resource
 import time
-from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -13,8 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Run = Callable[[], Any]
-Ways = dict[str, Run]
+from .inputs import Run, Ways
 
 SAMPLES = 4096
 
@@ -93,7 +91,7 @@ class _Server:
         for name, run in ways.items():
             results = run()
             results = results if isinstance(results, tuple) else (results,)
-            samples[name] = [_sample(np.asarray(self.lib.numpy(r))) for r in results if r is not None]
+            samples[name] = [_sample(np.atleast_1d(self.lib.numpy(r))) for r in results]
         self.ways = ways
         return samples
 
@@ -140,7 +138,7 @@ def _serve(pipe: Connection, library: str, threads: int) -> None:
             return
         try:
             answer = ("ok", getattr(server, command)(*args))
-        except (AttributeError, NotImplementedError) as error:
+        except NotImplementedError as error:
             answer = ("unsupported", str(error))
         except FileNotFoundError as error:
             answer = ("unsupported", f"{error.filename} is not there")
