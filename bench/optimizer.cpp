@@ -5,7 +5,7 @@ namespace fastnn::bench {
 namespace {
 
 void sgd_momentum(Bench& bench, int64_t n) {
-  // Parameter and momentum buffer lie in one array: an update writes both.
+  // Parameter and momentum buffer lie in one array, so that both are checked.
   const Array state = Array::uniform(2 * n, 1), g = Array::uniform(n, 2);
   const SgdParam<float> param{.p = state, .g = g, .buf = state + n, .n = n, .first_step = false};
   const SgdStep step{.lr = 1e-6,
