@@ -8,7 +8,7 @@ void sgd_momentum(Bench& bench, int64_t n) {
   // Parameter and momentum buffer lie in one array, so that both are checked.
   const Array state = Array::uniform(2 * n, 1), g = Array::uniform(n, 2);
   const SgdParam<float> param{.p = state, .g = g, .buf = state + n, .n = n, .first_step = false};
-  const SgdStep step{.lr = 1e-6,
+  const SgdStep step{.lr = 0.1,
                      .momentum = 0.9,
                      .dampening = 0,
                      .weight_decay = 0,
