@@ -164,12 +164,12 @@ def _best_seconds(run: Run, seconds: float) -> float:
     start = clock()
     run()
     best = clock() - start
-    inner = range(max(1, int(2e-3 / best)))
     while clock() - start < seconds:
+        calls = range(max(1, int(2e-3 / best)))
         before = clock()
-        for _ in inner:
+        for _ in calls:
             run()
-        best = min(best, (clock() - before) / len(inner))
+        best = min(best, (clock() - before) / len(calls))
     return best
 
 
