@@ -133,13 +133,20 @@ def _memory_title(version: str) -> str:
     return f"{MEMORY}: {STEPS} LeNet steps of batch {BATCH_SIZE} after {WARM_UP} steps of warm-up, {version}"
 
 
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from None
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m bench.compare", description=sys.modules[__package__].__doc__)
     add = parser.add_argument
     add("--threads", type=int, default=2, help="threads of each library (default: 2)")
     add("--rounds", type=int, default=5, help="rounds of each library, in turn; the best one counts (default: 5)")
     add("--seconds", type=float, default=0.08, help="length of a round for one way of one case (default: 0.08)")
-    add("--filter", type=re.compile, default=re.compile(""), metavar="REGEX", help="only the cases whose name matches")
+    add("--filter", type=_pattern, default=re.compile(""), metavar="REGEX", help="only the cases whose name matches")
     add(
         "--data",
         type=Path,
@@ -153,6 +160,9 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.threads < 1 or arguments.rounds < 1:
         parser.error("--threads and --rounds are at least 1")
+    for file in (arguments.json, arguments.markdown):
+        if file and not file.parent.is_dir():  # better now than after an hour
+            parser.error(f"{file}: there is no folder {file.parent}")
     return arguments
 
 
@@ -219,4 +229,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

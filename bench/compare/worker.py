@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import resource
+import signal
 import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -125,6 +126,7 @@ class _Server:
 
 
 def _serve(pipe: Connection, library: str, threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other process, and the pipe with it
     try:
         server = _Server(library, threads)
     except Exception as error:
@@ -134,7 +136,7 @@ def _serve(pipe: Connection, library: str, threads: int) -> None:
     while True:
         try:
             command, args = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         try:
             answer = ("ok", getattr(server, command)(*args))
