@@ -186,7 +186,11 @@ def main() -> int:
         os.environ[variable] = str(arguments.threads)
     for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # threads that spin for ever would disturb the other library
         os.environ.pop(variable, None)
-    workers = [Worker("fastnn", arguments.threads), Worker("torch", arguments.threads)]
+    try:
+        workers = [Worker("fastnn", arguments.threads), Worker("torch", arguments.threads)]
+    except RuntimeError as error:
+        print(f"bench.compare could not start: {error}", file=sys.stderr)
+        return 2
     machine = _machine(arguments.threads, workers)
     heading = _heading(machine, arguments.rounds)
     print(heading, flush=True)
