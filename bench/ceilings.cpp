@@ -25,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Loop = double (*)(int64_t, float*);
 
-constexpr int repetitions = 10;
+constexpr int repetitions = 20;
 
 Loop loop_for(Isa isa) {
   switch (isa) {

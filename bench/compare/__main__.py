@@ -19,6 +19,7 @@ import numpy as np
 from .cases import Case, cases
 from .worker import Sample, Unsupported, Worker
 
+LIBRARIES = {"fastnn": "pip install .", "torch": "pip install '.[bench]'"}  # and where to get them
 MEMORY = "memory"
 BATCH_SIZE, WARM_UP, STEPS = 128, 50, 200
 COLUMNS = ("case", "fastnn", "PyTorch", "its best way", "PyTorch / fastnn")
@@ -177,7 +178,7 @@ def main() -> int:
     if not chosen and not with_memory:
         print(f"no case matches {arguments.filter.pattern!r}; see --list", file=sys.stderr)
         return 2
-    for library, remedy in (("fastnn", "pip install ."), ("torch", "pip install '.[bench]'")):
+    for library, remedy in LIBRARIES.items():
         if importlib.util.find_spec(library) is None:
             print(f"bench.compare needs {library}, which is not installed: {remedy}", file=sys.stderr)
             return 2
@@ -187,7 +188,7 @@ def main() -> int:
     for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # threads that spin for ever would disturb the other library
         os.environ.pop(variable, None)
     try:
-        workers = [Worker("fastnn", arguments.threads), Worker("torch", arguments.threads)]
+        workers = [Worker(library, arguments.threads) for library in LIBRARIES]
     except RuntimeError as error:
         print(f"bench.compare could not start: {error}", file=sys.stderr)
         return 2
@@ -206,7 +207,10 @@ def main() -> int:
 
     memory: dict[str, dict[str, float]] = {}
     failed = any(r.failed for r in results)
-    for worker in workers if with_memory else []:
+    for worker in workers:
+        worker.close()
+    for library in LIBRARIES if with_memory else []:
+        worker = Worker(library, arguments.threads)  # a fresh one: earlier cases have changed what malloc keeps
         print(_memory_title(worker.version))
         try:
             memory[worker.version] = worker.call("steady_state", BATCH_SIZE, WARM_UP, STEPS)
@@ -216,7 +220,6 @@ def main() -> int:
             continue
         for key, value in memory[worker.version].items():
             print(f"  {key:<28} {value:g}")
-    for worker in workers:
         worker.close()
 
     if arguments.json:
