@@ -217,10 +217,11 @@ def main() -> int:
         except (Unsupported, RuntimeError) as error:
             failed |= isinstance(error, RuntimeError)
             print(f"  {error}")
-            continue
-        for key, value in memory[worker.version].items():
-            print(f"  {key:<28} {value:g}")
-        worker.close()
+        else:
+            for key, value in memory[worker.version].items():
+                print(f"  {key:<28} {value:g}")
+        finally:
+            worker.close()
 
     if arguments.json:
         report = {
