@@ -316,19 +316,51 @@ py::array empty_like(const char* op, const py::array& a) {
   return allocate_array(op, a.dtype(), shape_of(a), axes_by_stride(a));
 }
 
-ParameterGradients::ParameterGradients(const char* op, const py::array& dy,
+namespace {
+
+// The addresses from the first byte of an array's elements to the one behind the last.
+std::pair<uintptr_t, uintptr_t> extent(const py::array& a) {
+  const auto start = reinterpret_cast<uintptr_t>(a.data());
+  if (a.size() == 0) return {start, start};
+  py::ssize_t low = 0, high = a.itemsize();
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+    const py::ssize_t span = (a.shape(i) - 1) * a.strides(i);
+    (span < 0 ? low : high) += span;
+  }
+  return {start + static_cast<uintptr_t>(low), start + static_cast<uintptr_t>(high)};
+}
+
+// An array that a kernel writes may not be one that it reads.
+void check_apart(const char* op, const char* name, const py::array& a, const char* other_name,
+                 const py::array& other) {
+  const auto [begin, end] = extent(a);
+  const auto [other_begin, other_end] = extent(other);
+  if (begin < other_end && other_begin < end) {
+    value_error(op, ": ", name, " shares memory with ", other_name);
+  }
+}
+
+}  // namespace
+
+ParameterGradients::ParameterGradients(const char* op, const py::array& dy, const py::array& x,
                                        const Shape& weight_shape, int64_t bias_size, bool bias,
                                        const py::object& dw_object, const py::object& db_object,
                                        bool accumulate) {
   const Real type = real_type(op, "dy", dy);
   const auto gradient = [&](const char* name, const py::object& given, const Shape& shape) {
-    if (!given.is_none()) return output_array(op, name, given, dy, shape);
-    if (accumulate) value_error(op, ": accumulate needs ", name, ", the array to add to");
-    return empty(op, type, shape);
+    if (given.is_none()) {
+      if (accumulate) value_error(op, ": accumulate needs ", name, ", the array to add to");
+      return empty(op, type, shape);
+    }
+    const py::array a = output_array(op, name, given, dy, shape);
+    check_apart(op, name, a, "dy", dy);
+    check_apart(op, name, a, "x", x);
+    return a;
   };
   dw = gradient("dw", dw_object, weight_shape);
   if (bias) {
     db = gradient("db", db_object, {bias_size});
+    check_apart(op, "db", db, "dw", dw);
   } else if (!db_object.is_none()) {
     value_error(op, ": db is given, but bias is False");
   }

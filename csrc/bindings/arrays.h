@@ -118,12 +118,13 @@ py::array empty_like(
     const char* op,
     const py::array& a);  // shape, element type and memory layout of the dense array a
 
-// The parameter gradients that a backward_weight returns: new arrays, or the caller's dw and db
-// (written in place; added to if accumulate, which needs them).
+// The parameter gradients that a backward_weight of dy and x returns: new arrays, or the caller's
+// dw and db (written in place; added to if accumulate, which needs them), which must not share
+// memory with dy, x or each other.
 struct ParameterGradients {
-  ParameterGradients(const char* op, const py::array& dy, const Shape& weight_shape,
-                     int64_t bias_size, bool bias, const py::object& dw_object,
-                     const py::object& db_object, bool accumulate);
+  ParameterGradients(const char* op, const py::array& dy, const py::array& x,
+                     const Shape& weight_shape, int64_t bias_size, bool bias,
+                     const py::object& dw_object, const py::object& db_object, bool accumulate);
   py::tuple result(bool bias) const;
   py::array dw, db;
 };

@@ -132,7 +132,8 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle 
   const Conv2dShape s =
       conv2d_shape(op, shape_of(x), weight_shape, Window(op, stride, padding, dilation, groups));
   check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
-  ParameterGradients gradients(op, dy, weight_shape, s.K, bias, dw_object, db_object, accumulate);
+  ParameterGradients gradients(op, dy, x, weight_shape, s.K, bias, dw_object, db_object,
+                               accumulate);
   dy = channels_last(dy);
   x = channels_last(x);
   by_type(real_type(op, "dy", dy), [&]<class T>() {

@@ -80,7 +80,7 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, bool bias,
   const int64_t O = dy.shape(dy.ndim() - 1), I = x.shape(x.ndim() - 1);
   check_shape(op, "x", x, with_last(dy, I));
   const LinearShape s = linear_shape(dy, I, O);
-  ParameterGradients gradients(op, dy, {O, I}, O, bias, dw_object, db_object, accumulate);
+  ParameterGradients gradients(op, dy, x, {O, I}, O, bias, dw_object, db_object, accumulate);
   by_type(real_type(op, "dy", dy), [&]<class T>() {
     const auto kernel = supported(op, ops<T>().linear_backward_weight);
     const T *dy_data = data<T>(dy), *x_data = data<T>(x);
