@@ -21,7 +21,7 @@ py::ssize_t axis_of(const char* op, const py::array& a, int64_t axis) {
 // is so already, as along the channels of channels-last images.
 py::array with_axis_innermost(const py::array& a, py::ssize_t axis) {
   if (a.ndim() == 4 && axis == 1) return channels_last(a);
-  const py::array d = dense(a);
+  py::array d = dense(a);
   if (d.ndim() == 0 || d.shape(axis) == 1 || d.strides(axis) == d.itemsize()) return d;
   const py::array last = contiguous(py::array(d.attr("swapaxes")(axis, -1)));
   return py::array(last.attr("swapaxes")(axis, -1));

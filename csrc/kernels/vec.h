@@ -40,8 +40,9 @@ static_assert(this_isa == Isa::FASTNN_ISA, "the compiler's flags do not match FA
 
 using VecF32 = float __attribute__((vector_size(vector_bytes)));
 using VecF64 = double __attribute__((vector_size(vector_bytes)));
-using VecI32 = int32_t __attribute__((vector_size(vector_bytes)));
-using VecI64 = int64_t __attribute__((vector_size(vector_bytes)));
+// What comparisons give: compilers differ in whether a 64-bit lane is a long or a long long.
+using VecI32 = decltype(VecF32{} == VecF32{});
+using VecI64 = decltype(VecF64{} == VecF64{});
 using VecU32 = uint32_t __attribute__((vector_size(vector_bytes)));
 using VecU64 = uint64_t __attribute__((vector_size(vector_bytes)));
 

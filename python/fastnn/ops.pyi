@@ -3,126 +3,126 @@ from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
 
-Array = NDArray[Any]
-IntPair = int | Sequence[int]
+_Array = NDArray[Any]
+_IntPair = int | Sequence[int]
 
 # matmul
-def matmul(a: Any, b: Any) -> Array: ...
+def matmul(a: Any, b: Any) -> _Array: ...
 
 # linear
-def linear_forward(x: Any, weight: Any, bias: Any | None = None) -> Array: ...
-def linear_backward_input(dy: Any, weight: Any) -> Array: ...
+def linear_forward(x: Any, weight: Any, bias: Any | None = None) -> _Array: ...
+def linear_backward_input(dy: Any, weight: Any) -> _Array: ...
 def linear_backward_weight(
     dy: Any,
     x: Any,
     bias: bool = True,
     *,
-    dw: Array | None = None,
-    db: Array | None = None,
+    dw: _Array | None = None,
+    db: _Array | None = None,
     accumulate: bool = False,
-) -> tuple[Array, Array | None]: ...
+) -> tuple[_Array, _Array | None]: ...
 
 # conv2d
 def conv2d_forward(
     x: Any,
     weight: Any,
     bias: Any | None = None,
-    stride: IntPair = 1,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
     groups: int = 1,
-) -> Array: ...
+) -> _Array: ...
 def conv2d_backward_input(
     dy: Any,
     weight: Any,
     input_size: Sequence[int],
-    stride: IntPair = 1,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
     groups: int = 1,
-) -> Array: ...
+) -> _Array: ...
 def conv2d_backward_weight(
     dy: Any,
     x: Any,
     weight_size: Sequence[int],
-    stride: IntPair = 1,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
     groups: int = 1,
     bias: bool = True,
     *,
-    dw: Array | None = None,
-    db: Array | None = None,
+    dw: _Array | None = None,
+    db: _Array | None = None,
     accumulate: bool = False,
-) -> tuple[Array, Array | None]: ...
+) -> tuple[_Array, _Array | None]: ...
 
 # pool2d
 def max_pool2d_forward(
     x: Any,
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    kernel_size: _IntPair,
+    stride: _IntPair | None = None,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
     ceil_mode: bool = False,
     return_argmax: bool = True,
-) -> tuple[Array, Array | None]: ...
+) -> tuple[_Array, _Array | None]: ...
 def max_pool2d_backward(
     dy: Any,
     argmax: Any,
     input_size: Sequence[int],
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
-    dilation: IntPair = 1,
+    kernel_size: _IntPair,
+    stride: _IntPair | None = None,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
     ceil_mode: bool = False,
-) -> Array: ...
+) -> _Array: ...
 def avg_pool2d_forward(
     x: Any,
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
+    kernel_size: _IntPair,
+    stride: _IntPair | None = None,
+    padding: _IntPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Array: ...
+) -> _Array: ...
 def avg_pool2d_backward(
     dy: Any,
     input_size: Sequence[int],
-    kernel_size: IntPair,
-    stride: IntPair | None = None,
-    padding: IntPair = 0,
+    kernel_size: _IntPair,
+    stride: _IntPair | None = None,
+    padding: _IntPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Array: ...
+) -> _Array: ...
 
 # activation
-def relu_forward(x: Any) -> Array: ...
-def relu_backward(dy: Any, y: Any) -> Array: ...
-def sigmoid_forward(x: Any) -> Array: ...
-def sigmoid_backward(dy: Any, y: Any) -> Array: ...
-def tanh_forward(x: Any) -> Array: ...
-def tanh_backward(dy: Any, y: Any) -> Array: ...
+def relu_forward(x: Any) -> _Array: ...
+def relu_backward(dy: Any, y: Any) -> _Array: ...
+def sigmoid_forward(x: Any) -> _Array: ...
+def sigmoid_backward(dy: Any, y: Any) -> _Array: ...
+def tanh_forward(x: Any) -> _Array: ...
+def tanh_backward(dy: Any, y: Any) -> _Array: ...
 
 # softmax
-def softmax_forward(x: Any, axis: int = -1) -> Array: ...
-def softmax_backward(dy: Any, y: Any, axis: int = -1) -> Array: ...
-def log_softmax_forward(x: Any, axis: int = -1) -> Array: ...
-def log_softmax_backward(dy: Any, y: Any, axis: int = -1) -> Array: ...
+def softmax_forward(x: Any, axis: int = -1) -> _Array: ...
+def softmax_backward(dy: Any, y: Any, axis: int = -1) -> _Array: ...
+def log_softmax_forward(x: Any, axis: int = -1) -> _Array: ...
+def log_softmax_backward(dy: Any, y: Any, axis: int = -1) -> _Array: ...
 
 # loss
 def softmax_cross_entropy_forward(
     x: Any, labels: Any, ignore_index: int = -100, return_log_probabilities: bool = True
-) -> tuple[Array, Array | None]: ...
+) -> tuple[_Array, _Array | None]: ...
 def softmax_cross_entropy_backward(
     dloss: Any, log_probabilities: Any, labels: Any, ignore_index: int = -100
-) -> Array: ...
+) -> _Array: ...
 
 # optimizer
 def sgd(
-    params: Sequence[Array],
+    params: Sequence[_Array],
     grads: Sequence[Any],
-    buffers: Sequence[Array | None],
+    buffers: Sequence[_Array | None],
     first_steps: Sequence[bool],
     lr: float,
     momentum: float = 0.0,
@@ -133,9 +133,9 @@ def sgd(
 ) -> None: ...
 
 # memory, threads, instruction sets
-def empty(shape: Sequence[int], dtype: DTypeLike = "float32", *, channels_last: bool = False) -> Array: ...
-def to_channels_last(x: Any) -> Array: ...
-def to_contiguous(x: Any) -> Array: ...
+def empty(shape: Sequence[int], dtype: DTypeLike = "float32", *, channels_last: bool = False) -> _Array: ...
+def to_channels_last(x: Any) -> _Array: ...
+def to_contiguous(x: Any) -> _Array: ...
 def memory_stats() -> dict[str, int]: ...
 def empty_cache() -> None: ...
 def info() -> dict[str, Any]: ...
