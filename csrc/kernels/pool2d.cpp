@@ -57,7 +57,7 @@ FASTNN_INLINE IntVec<T> load_positions(const int32_t* p, AllLanes) {
 template <class T, class Position>
 FASTNN_INLINE IntVec<T> load_positions(const Position* p, FirstLanes first) {
   Position position[lanes<T>] = {};
-  std::memcpy(position, p, static_cast<size_t>(first.n) * sizeof *p);
+  for (int64_t i = 0; i < first.n; ++i) position[i] = p[i];
   return load_positions<T>(position, AllLanes{});
 }
 template <class V>
@@ -72,7 +72,7 @@ template <class Position, class V>
 FASTNN_INLINE void store_positions(Position* p, const V& v, FirstLanes first) {
   Position position[sizeof v / sizeof v[0]];
   store_positions(position, v, AllLanes{});
-  std::memcpy(p, position, static_cast<size_t>(first.n) * sizeof *p);
+  for (int64_t i = 0; i < first.n; ++i) p[i] = position[i];
 }
 
 template <class T>
