@@ -151,4 +151,13 @@ void empty_cache() noexcept {
   release_cache(s);
 }
 
+const char* allocator_description() noexcept {
+  if (!caching) return "the system's, 64-byte aligned (address sanitizer)";
+#ifdef MADV_HUGEPAGE
+  return "caching, 64-byte aligned, huge pages from 2 MiB";
+#else
+  return "caching, 64-byte aligned";
+#endif
+}
+
 }  // namespace fastnn

@@ -23,6 +23,8 @@ struct MemoryStats {
 MemoryStats memory_stats() noexcept;
 // Returns the cached blocks to the operating system.
 void empty_cache() noexcept;
+// What kind of allocator this build has, in words.
+const char* allocator_description() noexcept;
 
 // Memory that lives as long as a kernel call.
 class Scratch {

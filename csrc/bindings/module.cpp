@@ -46,11 +46,19 @@ void check_environment() {
   }
 }
 
+// Where the instruction set in use comes from.
+const char* isa_source() {
+  const char* asked = std::getenv("FASTNN_ISA");
+  if (asked && std::string(asked) == isa_name(current_isa())) return "FASTNN_ISA";
+  return current_isa() == detected_isa() ? "processor" : "set_isa";
+}
+
 py::dict info() {
   const ThreadReport threads = thread_report();
   py::dict d;
   d["version"] = FASTNN_VERSION;
   d["isa"] = isa_name(current_isa());
+  d["isa_from"] = isa_source();
   d["isa_detected"] = isa_name(detected_isa());
   d["isas"] = isas();
   d["threads"] = threads.threads;
@@ -59,6 +67,7 @@ py::dict info() {
   d["cpus_cgroup_quota"] =
       threads.cgroup_quota > 0 ? py::object(py::float_(threads.cgroup_quota)) : py::none();
   d["openmp"] = threads.runtime;
+  d["allocator"] = allocator_description();
   d["compiler"] = FASTNN_COMPILER;
   d["sanitizers"] = FASTNN_SANITIZE;
   d["cuda"] = false;
