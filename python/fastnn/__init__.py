@@ -13,7 +13,7 @@ from .random import default_generator, get_rng_state, manual_seed, rand, randn, 
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
-    from . import data, datasets, functional, models, nn, optim
+    from . import data, datasets, functional, models, nn, optim, training
     from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
@@ -54,11 +54,12 @@ __all__ = [
     "set_num_threads",
     "set_rng_state",
     "tensor",
+    "training",
     "zeros",
     "zeros_like",
 ]
 
-_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim")
+_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "training")
 _FROM_SERIALIZATION = ("load", "load_metadata", "save")
 
 

@@ -1,0 +1,384 @@
+"""Training a classifier: the loop, evaluation, and checkpoints from which a stopped run continues bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import nn, random, serialization
+from .data import DataLoader, Dataset
+from .optim import Optimizer
+from .optim.lr_scheduler import LRScheduler
+from .tensor import Array, Tensor, no_grad
+
+__all__ = ["Metrics", "Trainer", "evaluate", "read_checkpoint", "stop_on_signals"]
+
+_FORMAT = "fastnn checkpoint 1"
+
+
+class Metrics(NamedTuple):
+    """Means over the items of a data set: the loss, and the share of items whose label has the highest score."""
+
+    loss: float
+    accuracy: float
+
+
+class Trainer:
+    """Trains a classifier and writes checkpoints.
+
+    After each step `scheduler.step()` is called. At the end of each epoch, and where `stop` has been called, it writes
+    a checkpoint: one safetensors file with the arrays `model.*` and `optimizer.*` and, as JSON in its metadata,
+    everything else that the rest of the run depends on. A run that goes on from it ends in the same bits as one that
+    was never stopped, on any number of threads.
+
+    Args:
+        model: maps images (N, ...) to scores (N, classes).
+        optimizer: over the model's parameters.
+        loader: gives batches `(x, labels)`, labels int64 (N,). Its seed and the epoch determine the order.
+        epochs: how often the whole data set is gone through.
+        scheduler: changes the learning rate after each step, or None.
+        loss: maps (scores, labels) to the mean loss of the batch; `nn.CrossEntropyLoss()` where None.
+        test: a data set to evaluate at the end of each epoch, or None.
+        checkpoint: the path to write to, or None.
+        config: JSON data to be kept in the checkpoint, such as the model's name. `resume` insists that it is the same.
+
+    Attributes:
+        epoch: epochs completed.
+        step: steps done of the epoch under way.
+        items: training items seen in the epoch under way.
+        history: one dict for each epoch: `loss` and `accuracy` over its training batches (each before its step), and
+            `test_loss` and `test_accuracy` after it.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import models, optim
+        >>> from fastnn.data import DataLoader, Subset
+        >>> from fastnn.datasets import MNISTSubset
+        >>> from fastnn.training import Trainer
+        >>> _ = fastnn.manual_seed(0)
+        >>> model = models.lenet5()
+        >>> optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+        >>> loader = DataLoader(Subset(MNISTSubset(), range(256)), batch_size=64, shuffle=True, seed=0)
+        >>> trainer = Trainer(model, optimizer, loader, epochs=2)
+        >>> trainer.fit()
+        True
+        >>> len(trainer.history)
+        2
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loader: DataLoader,
+        epochs: int,
+        *,
+        scheduler: LRScheduler | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        test: Dataset[Any] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        if epochs < 1:
+            raise ValueError(f"Trainer: epochs is {epochs}, expected at least 1")
+        if not len(loader):
+            raise ValueError("Trainer: loader has no batches")
+        self.model = model
+        self.optimizer = optimizer
+        self.loader = loader
+        self.epochs = epochs
+        self.scheduler = scheduler
+        self.loss_function = nn.CrossEntropyLoss() if loss is None else loss
+        self.test = test
+        self.checkpoint = checkpoint
+        self.config = config or {}
+        self.epoch = 0
+        self.step = 0
+        self.items = 0
+        self.history: list[dict[str, float]] = []
+        self._loss_sum = 0.0
+        self._correct = 0
+        self._stopping = False
+
+    @property
+    def metrics(self) -> Metrics:
+        """Loss and accuracy over the training items of the epoch under way, each as the model was before its step."""
+        items = max(1, self.items)
+        return Metrics(self._loss_sum / items, self._correct / items)
+
+    def stop(self) -> None:
+        """Makes `fit` write a checkpoint after the present step and return; may be called by callbacks and signals."""
+        self._stopping = True
+
+    def fit(
+        self,
+        on_step: Callable[[Trainer], None] | None = None,
+        on_epoch: Callable[[Trainer], None] | None = None,
+    ) -> bool:
+        """Trains until all epochs are done or `stop` is called.
+
+        Args:
+            on_step: called with this trainer after each step.
+            on_epoch: called with this trainer at the end of each epoch, when its checkpoint is written.
+
+        Returns:
+            Whether all epochs are done.
+
+        Raises:
+            FloatingPointError: the loss is infinite or not a number. The last checkpoint is left as it is.
+            OSError: the checkpoint cannot be written.
+        """
+        self.model.train()
+        while self.epoch < self.epochs:
+            for x, labels in self.loader.batches(self.epoch, self.step):
+                self._train_step(Tensor(x), Tensor(labels))
+                if on_step is not None:
+                    on_step(self)
+                if self._stop_was_called():
+                    self.save()
+                    return False
+            self._end_epoch()
+            self.save()
+            if on_epoch is not None:
+                on_epoch(self)
+            if self._stop_was_called():
+                break
+        return self.epoch == self.epochs
+
+    def _stop_was_called(self) -> bool:
+        called, self._stopping = self._stopping, False
+        return called
+
+    def _train_step(self, x: Tensor, labels: Tensor) -> None:
+        scores = self.model(x)
+        loss = self.loss_function(scores, labels)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}: training has diverged; "
+                "a smaller learning rate may help"
+            )
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        self.step += 1
+        self.items += len(labels)
+        self._loss_sum += value * len(labels)
+        self._correct += _count_correct(scores, labels)
+
+    def _end_epoch(self) -> None:
+        record = self.metrics._asdict()
+        if self.test is not None:
+            test = evaluate(self.model, self.test, loss=self.loss_function)
+            record |= {f"test_{name}": value for name, value in test._asdict().items()}
+        self.history.append(record)
+        self.epoch += 1
+        self._start_epoch()
+
+    def _start_epoch(self, step: int = 0, items: int = 0, loss_sum: float = 0.0, correct: int = 0) -> None:
+        self.step, self.items, self._loss_sum, self._correct = step, items, loss_sum, correct
+
+    # ---- checkpoints ------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Writes a checkpoint to `path`, or to the trainer's own; does nothing where there is neither.
+
+        A kill at any moment leaves the old file or the new one, whole.
+        """
+        path = self.checkpoint if path is None else path
+        if path is None:
+            return
+        optimizer = self.optimizer.state_dict()
+        arrays = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        numbers: dict[str, dict[str, Any]] = {}
+        for index, entries in optimizer["state"].items():
+            for name, value in entries.items():
+                if isinstance(value, (np.ndarray, Tensor)):
+                    arrays[f"optimizer.{index}.{name}"] = value.data if isinstance(value, Tensor) else value
+                else:
+                    numbers.setdefault(str(index), {})[name] = value
+        state = {
+            "identity": self._identity(),
+            "progress": {
+                "epoch": self.epoch,
+                "step": self.step,
+                "items": self.items,
+                "loss_sum": self._loss_sum,
+                "correct": self._correct,
+                "history": self.history,
+            },
+            "optimizer": {"param_groups": optimizer["param_groups"], "state": numbers},
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "rng": random.get_rng_state(),
+        }
+        metadata = {"format": _FORMAT, "config": self.config, "trainer": state}
+        # In sorted order: a resumed run's dicts may have another one, and its file must be the same to the byte.
+        metadata = json.loads(json.dumps(metadata, sort_keys=True))
+        serialization.save(arrays, path, metadata=metadata)
+
+    def resume(self, path: str | os.PathLike[str]) -> None:
+        """Takes over the state of the run that wrote the checkpoint: `fit` goes on from there.
+
+        The trainer must have been made in the same way: the same model, data, batches, epochs and config.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is no checkpoint, or one of another run; the message says what differs.
+        """
+        arrays, metadata = read_checkpoint(path)
+        try:
+            state = metadata["trainer"]
+            saved, own = state["identity"], self._identity()
+            different = [key for key in own if own[key] != saved[key]]
+            optimizer = {"param_groups": state["optimizer"]["param_groups"], "state": {}}
+            for index, numbers in state["optimizer"]["state"].items():
+                optimizer["state"].setdefault(int(index), {}).update(numbers)
+            for key, value in _with_prefix("optimizer", arrays).items():
+                index, _, name = key.partition(".")
+                optimizer["state"].setdefault(int(index), {})[name] = value
+            progress = dict(state["progress"])
+            epoch, history = int(progress.pop("epoch")), list(progress.pop("history"))
+            scheduler, rng = state["scheduler"], state["rng"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"resume: {os.fspath(path)}: the checkpoint is incomplete: {error!r}") from error
+        if different:
+            lines = [f"{key} was {_short(saved[key])} and is {_short(own[key])}" for key in different]
+            raise ValueError(f"resume: {os.fspath(path)} belongs to another run: " + "; ".join(lines))
+        try:
+            self.model.load_state_dict(_with_prefix("model", arrays))
+        except RuntimeError as error:
+            raise ValueError(f"resume: {os.fspath(path)} holds another model: {error}") from error
+        self.optimizer.load_state_dict(optimizer)
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(scheduler)
+        random.set_rng_state(rng)
+        self.epoch, self.history = epoch, history
+        self._start_epoch(**progress)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same in the run that wrote a checkpoint and in the run that goes on from it."""
+        loader = self.loader
+        return {
+            "config": self.config,
+            "data": _describe(loader.dataset),
+            "test data": None if self.test is None else _describe(self.test),
+            "batch size": loader.batch_size,
+            "shuffle": loader.shuffle,
+            "drop_last": loader.drop_last,
+            "seed": loader.seed,
+            "epochs": self.epochs,
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": None if self.scheduler is None else type(self.scheduler).__name__,
+        }
+
+
+def evaluate(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    batch_size: int = 1000,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Metrics:
+    """Mean loss and accuracy over a data set, in evaluation mode and without gradients.
+
+    Args:
+        model: maps images (N, ...) to scores (N, classes).
+        dataset: items `(x, label)`.
+        batch_size: items at a time.
+        loss: maps (scores, labels) to the mean loss of a batch; `nn.CrossEntropyLoss()` where None.
+
+    Raises:
+        ValueError: the data set is empty.
+    """
+    if not len(dataset):
+        raise ValueError("evaluate: dataset is empty")
+    loss_function = nn.CrossEntropyLoss() if loss is None else loss
+    loss_sum, correct = 0.0, 0
+    training = model.training
+    model.eval()
+    try:
+        with no_grad():
+            for x, labels in DataLoader(dataset, batch_size):
+                scores = model(Tensor(x))
+                loss_sum += loss_function(scores, Tensor(labels)).item() * len(labels)
+                correct += _count_correct(scores, Tensor(labels))
+    finally:
+        model.train(training)
+    return Metrics(loss_sum / len(dataset), correct / len(dataset))
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays of a checkpoint by name (`model.*`, `optimizer.*`) and its metadata (`config`, `trainer`).
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, or no checkpoint of `Trainer`.
+    """
+    metadata = serialization.load_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise ValueError(f"{os.fspath(path)} is not a checkpoint that fastnn's Trainer has written")
+    return serialization.load(path), metadata
+
+
+@contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Inside, the first SIGINT (Ctrl-C) or SIGTERM calls `stop`, and a second one raises KeyboardInterrupt.
+
+    For the main thread only. Signals that the process ignores stay ignored.
+
+    Yields:
+        A list that receives the number of the signal that called `stop`.
+
+    Example:
+        with stop_on_signals(trainer.stop):
+            trainer.fit()
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        stop()
+
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _count_correct(scores: Tensor, labels: Tensor) -> int:
+    return int(np.count_nonzero(scores.data.argmax(axis=1) == labels.data))
+
+
+def _with_prefix(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
+    start = len(prefix) + 1
+    return {name[start:]: value for name, value in arrays.items() if name.startswith(prefix + ".")}
+
+
+def _describe(dataset: Dataset[Any]) -> dict[str, Any]:
+    """A name, the number of items and, where the data set holds its arrays, a checksum of them."""
+    description: dict[str, Any] = {"name": type(dataset).__name__, "items": len(dataset)}
+    arrays = getattr(dataset, "arrays", None) or [getattr(dataset, name, None) for name in ("images", "labels")]
+    if all(isinstance(a, np.ndarray) for a in arrays):
+        checksum = 0
+        for array in arrays:
+            checksum = zlib.crc32(np.ascontiguousarray(array).data, checksum)
+        description["crc32"] = f"{checksum:08x}"
+    return description
+
+
+def _short(value: Any) -> str:
+    return ", ".join(f"{k} {_short(v)}" for k, v in sorted(value.items())) if isinstance(value, dict) else str(value)
