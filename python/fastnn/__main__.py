@@ -1,0 +1,8 @@
+"""`python -m fastnn` is the console script `fastnn`."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
