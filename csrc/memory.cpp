@@ -67,10 +67,12 @@ State& state() {
 
 Header* system_allocate(size_t block_bytes) noexcept {
   size_t bytes = block_bytes + sizeof(Header);
-  if (bytes >= huge_page) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
-  void* memory = std::aligned_alloc(bytes >= huge_page ? huge_page : alignment, bytes);
+  const bool huge = caching && bytes >= huge_page;
+  if (huge) bytes = (bytes + huge_page - 1) / huge_page * huge_page;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, huge ? huge_page : alignment, bytes) != 0) return nullptr;
 #ifdef MADV_HUGEPAGE
-  if (memory && bytes >= huge_page) madvise(memory, bytes, MADV_HUGEPAGE);
+  if (huge) madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
   return static_cast<Header*>(memory);
 }

@@ -144,6 +144,8 @@ def test_kernel_errors_say_what_is_wrong():
         forward(x[:, 0], labels)
     with pytest.raises(TypeError, match="labels has dtype float32; expected int64"):
         forward(x, labels.astype(np.float32))
+    with pytest.raises(TypeError, match="labels has dtype uint64; expected int64"):
+        forward(x, labels.astype(np.uint64))
     with pytest.raises(ValueError, match=r"labels has shape \(3,\); expected \(4,\)"):
         forward(x, labels[:3])
     with pytest.raises(ValueError, match=r"dloss has shape \(3,\); expected \(4,\)"):

@@ -198,7 +198,7 @@ py::array real_array_like(const char* op, const char* name, py::handle object,
 py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle object, int ndim) {
   const py::array a = as_array(op, name, object);
   const char kind = a.dtype().kind();
-  if (kind != 'i' && kind != 'u') {
+  if (kind != 'i' && (kind != 'u' || a.itemsize() == sizeof(int64_t))) {
     type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())), "; expected int64");
   }
   if (ndim >= 0 && a.ndim() != ndim) {
