@@ -119,6 +119,9 @@ struct Choice {
 };
 
 Choice choose_threads() {
+#ifndef _OPENMP
+  return {1, "no OpenMP"};
+#endif
   if (const int n = positive_from_environment("FASTNN_NUM_THREADS"))
     return {n, "FASTNN_NUM_THREADS"};
   if (const int n = positive_from_environment("OMP_NUM_THREADS")) return {n, "OMP_NUM_THREADS"};
