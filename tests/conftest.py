@@ -10,6 +10,9 @@ import pytest
 
 from fastnn import ops
 
+# A shell starts background jobs with Ctrl-C ignored, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
