@@ -7,10 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-<<<<<<< HEAD
 #include <initializer_list>
-=======
->>>>>>> cfb1401 (bench: Google Benchmark binary for every kernel family, held against measured ceilings)
 #include <string>
 
 #include "fastnn.h"

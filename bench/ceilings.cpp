@@ -25,11 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Loop = double (*)(int64_t, float*);
 
-<<<<<<< HEAD
 constexpr int repetitions = 20;
-=======
-constexpr int repetitions = 10;
->>>>>>> cfb1401 (bench: Google Benchmark binary for every kernel family, held against measured ceilings)
 
 Loop loop_for(Isa isa) {
   switch (isa) {

@@ -49,16 +49,10 @@ void backward_input(Bench& bench, const Conv2dShape& s) {
 }
 
 void backward_weight(Bench& bench, const Conv2dShape& s) {
-<<<<<<< HEAD
   const Array dy = Array::uniform(y_size(s), 1), x = Array::uniform(x_size(s), 2);
   const Array gradients(w_size(s) + s.K);  // dw and db in one, so that both are checked
   float *const dw = gradients, *const db = dw + w_size(s);
   bench.measure(cost(s), gradients, &Table::conv2d_backward_weight_scratch_bytes,
-=======
-  const Array dy = Array::uniform(y_size(s), 1), x = Array::uniform(x_size(s), 2), dw(w_size(s)),
-              db(s.K);
-  bench.measure(cost(s), dw, &Table::conv2d_backward_weight_scratch_bytes,
->>>>>>> cfb1401 (bench: Google Benchmark binary for every kernel family, held against measured ceilings)
                 &Table::conv2d_backward_weight, s, dy, x, dw, db, false);
 }
 

@@ -23,18 +23,11 @@ void backward_input(Bench& bench, const LinearShape& s) {
 }
 
 void backward_weight(Bench& bench, const LinearShape& s) {
-<<<<<<< HEAD
   const Array dy = Array::uniform(s.N * s.O, 1), x = Array::uniform(s.N * s.I, 2);
   const Array gradients(s.O * s.I + s.O);  // dw and db in one, so that both are checked
   float *const dw = gradients, *const db = dw + s.O * s.I;
   bench.measure(cost(s), gradients, &Table::linear_scratch_bytes, &Table::linear_backward_weight, s,
                 dy, x, dw, db, false);
-=======
-  const Array dy = Array::uniform(s.N * s.O, 1), x = Array::uniform(s.N * s.I, 2), dw(s.O * s.I),
-              db(s.O);
-  bench.measure(cost(s), dw, &Table::linear_scratch_bytes, &Table::linear_backward_weight, s, dy, x,
-                dw, db, false);
->>>>>>> cfb1401 (bench: Google Benchmark binary for every kernel family, held against measured ceilings)
 }
 
 }  // namespace

@@ -5,17 +5,10 @@ namespace fastnn::bench {
 namespace {
 
 void sgd_momentum(Bench& bench, int64_t n) {
-<<<<<<< HEAD
   // Parameter and momentum buffer lie in one array, so that both are checked.
   const Array state = Array::uniform(2 * n, 1), g = Array::uniform(n, 2);
   const SgdParam<float> param{.p = state, .g = g, .buf = state + n, .n = n, .first_step = false};
   const SgdStep step{.lr = 0.1,
-=======
-  // Parameter and momentum buffer lie in one array: an update writes both.
-  const Array state = Array::uniform(2 * n, 1), g = Array::uniform(n, 2);
-  const SgdParam<float> param{.p = state, .g = g, .buf = state + n, .n = n, .first_step = false};
-  const SgdStep step{.lr = 1e-6,
->>>>>>> cfb1401 (bench: Google Benchmark binary for every kernel family, held against measured ceilings)
                      .momentum = 0.9,
                      .dampening = 0,
                      .weight_decay = 0,
