@@ -28,7 +28,7 @@ def test_examples_of_the_readme_run(example):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})
     if "accuracy" in example:
-        assert float(printed.getvalue().partition("%")[0]) > 85
+        assert float(printed.getvalue().partition("%")[0]) > 90
 
 
 def test_environment_variables_of_the_readme_are_those_of_the_code():
