@@ -1,7 +1,8 @@
 // The three passes of the 2-D convolution, each by the algorithm that suits the shape: a matrix
-// product over the pixels for 1x1 with stride 1, direct convolution otherwise. Backward-input with
-// strides is one direct convolution for each residue class of the input pixels, so that nothing is
-// multiplied by inserted zeros.
+// product over the pixels for 1x1 with stride 1, direct convolution otherwise; for few output
+// channels neighbouring pixels share a vector. Backward-input with strides is one direct
+// convolution for each residue class of the input pixels, so that nothing is multiplied by inserted
+// zeros; for few input channels it goes by columns.
 #include "conv2d.h"
 
 #include "table.h"
@@ -119,21 +120,104 @@ void for_each_residue(const Conv2dShape& s, const F& f) {
   }
 }
 
+// With few output channels a pixel of y fills a part of a vector only. Then `count` neighbouring
+// pixels of a row, which lie side by side in memory, pass for one pixel of count K channels: those
+// of a filter that is wider by count - 1 strides and holds, for neighbour j, the weights shifted by
+// j strides. The zeros beside them are multiplied for nothing, but 6 channels by 5 columns take 2 x
+// 5 vector operations for two pixels one by one, and 6 as neighbours.
+struct Neighbours {
+  int64_t count;
+  Conv2dShape shape;  // of the wider convolution
+};
+
+template <class T>
+Neighbours neighbours(const Conv2dShape& s) {
+  Neighbours best{1, s};
+  if (s.groups > 1 || s.dilation_w > 1) return best;
+  const auto cost = [&](int64_t count) {  // vector operations a pixel, times all counts tried
+    return ceil_div(count * s.K, lanes<T>) * (s.S + s.stride_w * (count - 1)) * 12 / count;
+  };
+  for (const int64_t count : {2, 3, 4}) {
+    if (s.Q % count != 0 || cost(count) * 5 > cost(best.count) * 4) continue;
+    best.count = count;
+  }
+  best.shape.K *= best.count;
+  best.shape.S += s.stride_w * (best.count - 1);
+  best.shape.Q /= best.count;
+  best.shape.stride_w *= best.count;
+  return best;
+}
+
+constexpr int64_t weight_size(const Conv2dShape& s) { return s.K * (s.C / s.groups) * s.R * s.S; }
+
+// The place in the wider filter of weight `column` of row `row` (of all k, c and r), for neighbour
+// j.
+constexpr int64_t wide_place(const Conv2dShape& s, const Neighbours& wide, int64_t j, int64_t row,
+                             int64_t column) {
+  return (j * s.K * s.C * s.R + row) * wide.shape.S + j * s.stride_w + column;
+}
+
+template <class T>
+void widen_weights(const Conv2dShape& s, const Neighbours& wide, const T* w, T* wide_w) {
+  for (int64_t i = 0; i < weight_size(wide.shape); ++i) wide_w[i] = 0;
+  for (int64_t j = 0; j < wide.count; ++j) {
+    for (int64_t row = 0; row < s.K * s.C * s.R; ++row) {
+      for (int64_t i = 0; i < s.S; ++i) wide_w[wide_place(s, wide, j, row, i)] = w[row * s.S + i];
+    }
+  }
+}
+
+template <class T>
+void narrow_gradient(const Exec& exec, const Conv2dShape& s, const Neighbours& wide,
+                     const T* wide_dw, T* dw, bool accumulate) {
+  parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+    for (int64_t row = 0; row < s.K * s.C * s.R; ++row) {
+      for (int64_t i = 0; i < s.S; ++i) {
+        T sum = 0;
+        for (int64_t j = 0; j < wide.count; ++j) sum += wide_dw[wide_place(s, wide, j, row, i)];
+        T& out = dw[row * s.S + i];
+        out = accumulate ? out + sum : sum;
+      }
+    }
+  });
+}
+
 template <class T>
 size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
-  return is_matrix_product(s) ? gemm_scratch_bytes(forward_gemm(s), threads, sizeof(T))
-                              : tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
+  if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(s), threads, sizeof(T));
+  const Neighbours wide = neighbours<T>(s);
+  Pieces pieces(nullptr);
+  if (wide.count > 1) {
+    pieces.take<T>(weight_size(wide.shape));
+    pieces.take<T>(wide.shape.K);
+  }
+  return pieces.bytes() + tap_grid_scratch_bytes(forward_grid(wide.shape), threads, sizeof(T));
 }
 
 template <class T>
 void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
   if (is_matrix_product(s)) return gemm(exec, forward_gemm(s), x, w, b, y, false);
-  tap_grid(exec, forward_grid(s), x, w, b, y);
+  const Neighbours wide = neighbours<T>(s);
+  if (wide.count == 1) return tap_grid(exec, forward_grid(s), x, w, b, y);
+  Pieces pieces(exec.scratch);
+  T* const wide_w = pieces.take<T>(weight_size(wide.shape));
+  T* const wide_b = pieces.take<T>(wide.shape.K);
+  widen_weights(s, wide, w, wide_w);
+  for (int64_t i = 0; b && i < wide.shape.K; ++i) wide_b[i] = b[i % s.K];
+  tap_grid({exec.threads, pieces.rest()}, forward_grid(wide.shape), x, wide_w, b ? wide_b : nullptr,
+           y);
+}
+
+template <class T>
+bool by_columns(const Conv2dShape& s) {
+  return 2 * s.C <= lanes<T> && s.R * s.S > 1 && s.groups == 1 && s.dilation_h == 1 &&
+         s.dilation_w == 1;
 }
 
 template <class T>
 size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
   if (is_matrix_product(s)) return gemm_scratch_bytes(backward_input_gemm(s), threads, sizeof(T));
+  if (by_columns<T>(s)) return columns_backward_input_scratch_bytes(s, threads, sizeof(T));
   size_t bytes = 0;
   for_each_residue(s, [&](const TapGrid& grid, int64_t) {
     const size_t needed = tap_grid_scratch_bytes(grid, threads, sizeof(T));
@@ -146,6 +230,7 @@ template <class T>
 void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w, T* dx) {
   const T* no_bias = nullptr;
   if (is_matrix_product(s)) return gemm(exec, backward_input_gemm(s), dy, w, no_bias, dx, false);
+  if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, dx);
   for_each_residue(s, [&](const TapGrid& grid, int64_t first) {
     tap_grid(exec, grid, dy, w, no_bias, dx + first);
   });
@@ -154,9 +239,15 @@ void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T
 template <class T>
 size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
   const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
-  const size_t bytes = is_matrix_product(s)
-                           ? gemm_scratch_bytes(backward_weight_gemm(s), threads, sizeof(T))
-                           : direct_backward_weight_scratch_bytes(s, threads, sizeof(T));
+  size_t bytes;
+  if (is_matrix_product(s)) {
+    bytes = gemm_scratch_bytes(backward_weight_gemm(s), threads, sizeof(T));
+  } else {
+    const Neighbours wide = neighbours<T>(s);
+    Pieces pieces(nullptr);
+    if (wide.count > 1) pieces.take<T>(weight_size(wide.shape));
+    bytes = pieces.bytes() + direct_backward_weight_scratch_bytes(wide.shape, threads, sizeof(T));
+  }
   return bytes > sums ? bytes : sums;
 }
 
@@ -164,10 +255,16 @@ template <class T>
 void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw, T* db,
                      bool accumulate) {
   const T* no_bias = nullptr;
+  const Neighbours wide = neighbours<T>(s);
   if (is_matrix_product(s)) {
     gemm(exec, backward_weight_gemm(s), dy, x, no_bias, dw, accumulate);
-  } else {
+  } else if (wide.count == 1) {
     direct_backward_weight(exec, s, dy, x, dw, accumulate);
+  } else {
+    Pieces pieces(exec.scratch);
+    T* const wide_dw = pieces.take<T>(weight_size(wide.shape));
+    direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw, false);
+    narrow_gradient(exec, s, wide, wide_dw, dw, accumulate);
   }
   if (db) column_sums(exec, s.N * s.P * s.Q, s.K, dy, db, accumulate);
 }

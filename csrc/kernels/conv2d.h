@@ -34,6 +34,13 @@ void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const
 void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w, const double* bias,
               double* y);
 
+// Backward-input for at most lanes<T> input channels, without groups and dilation.
+size_t columns_backward_input_scratch_bytes(const Conv2dShape&, int threads, size_t item);
+void columns_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
+                            float* dx);
+void columns_backward_input(const Exec&, const Conv2dShape&, const double* dy, const double* w,
+                            double* dx);
+
 size_t direct_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
                             float* dw, bool accumulate);
@@ -127,6 +134,7 @@ class Pieces {
     return reinterpret_cast<T*>(piece);
   }
   size_t bytes() const { return static_cast<size_t>(used_); }
+  void* rest() const { return base_ + used_; }
 
  private:
   char* base_;

@@ -9,22 +9,12 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t kc_max = 384;  // a panel of KC x 32 floats takes 48 KB, a sliver of 14 x KC 21 KB
+constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, a sliver of 14 x KC 28 KB
 constexpr int64_t nc_max = 4096;         // KC x NC floats take 6 MB of the shared cache
-constexpr int64_t tiles_per_block = 8;   // of a, packed together
+constexpr int64_t tiles_per_block = 8;   // of a, packed together: at most
+constexpr int64_t wanted_blocks = 8;     // cut at least so many pieces of work for the threads
 constexpr int64_t panels_per_block = 8;  // of b, for which the packed a is used
 constexpr int64_t dot_rows = 6;          // up to that many rows of a, b transposed is read in place
-
-struct Blocks {
-  int64_t kc, nc, tiles, tile_blocks;
-  explicit Blocks(const GemmShape& s, int64_t width)
-      : kc(min_of(s.K, kc_max)),
-        nc(min_of(round_up(s.N, width), nc_max)),
-        tiles(ceil_div(s.M, tile_rows)),
-        tile_blocks(ceil_div(tiles, tiles_per_block)) {}
-  int64_t b_size() const { return kc * nc; }
-  int64_t a_size() const { return tiles_per_block * tile_rows * kc; }
-};
 
 // Rows that lie a multiple of this many bytes apart compete for the same cache sets.
 bool pack_a(const GemmShape& s, size_t item) {
@@ -125,82 +115,105 @@ void gemm_dot(const Exec& exec, const GemmShape& s, const T* a, const T* b, cons
 }
 
 template <class T>
-void gemm_blocked(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
-                  bool accumulate) {
-  constexpr int64_t W = panel_width<T>;
-  const Blocks blocks(s, W);
-  const bool packing_a = pack_a(s, sizeof(T));
-  T* const packed_b = static_cast<T*>(exec.scratch);
-  T* const packed_a = packed_b + blocks.b_size();
-  for (int64_t j0 = 0; j0 < s.N; j0 += blocks.nc) {
-    const int64_t columns = min_of(blocks.nc, s.N - j0), panels = ceil_div(columns, W);
-    int64_t k0 = 0;
-    do {  // once also for an empty reduction
-      const int64_t K = min_of(blocks.kc, s.K - k0);
-      const bool adding = accumulate || k0 > 0;
-      parallel_for(exec, panels, 1 + 60000 / (K * W + 1), [&](int64_t begin, int64_t end, int) {
-        for (int64_t p = begin; p < end; ++p) {
-          pack_panel(b + k0 * s.b_row + (j0 + p * W) * s.b_col, s.b_row, s.b_col, K,
-                     min_of(W, columns - p * W), packed_b + p * W * K);
-        }
-      });
-      const int64_t panel_blocks = ceil_div(panels, panels_per_block);
-      const int64_t block_work = min_of(tiles_per_block, blocks.tiles) * tile_rows *
-                                 min_of(panels_per_block, panels) * W * (K + 1);
-      const int64_t grain = 1 + 1000000 / block_work;
-      parallel_for(exec, blocks.tile_blocks * panel_blocks, grain,
-                   [&](int64_t begin, int64_t end, int thread) {
-                     T* const slivers = packed_a + thread * blocks.a_size();
-                     int64_t packed_block = -1;
-                     for (int64_t item = begin; item < end; ++item) {
-                       const int64_t block = item / panel_blocks, panel_block = item % panel_blocks;
-                       const int64_t tile0 = block * tiles_per_block,
-                                     tile1 = min_of(tile0 + tiles_per_block, blocks.tiles);
-                       const int64_t row0 = tile_begin(s.M, blocks.tiles, tile0);
-                       if (packing_a && packed_block != block) {
-                         for (int64_t t = tile0; t < tile1; ++t) {
-                           const int64_t row = tile_begin(s.M, blocks.tiles, t);
-                           const int64_t rows = tile_begin(s.M, blocks.tiles, t + 1) - row;
-                           pack_sliver(a + row * s.a_row + k0 * s.a_col, s.a_row, s.a_col, rows, K,
-                                       slivers + (row - row0) * K);
-                         }
-                         packed_block = block;
-                       }
-                       const Term all{0, 0, K};
-                       for (int64_t p = panel_block * panels_per_block;
-                            p < min_of((panel_block + 1) * panels_per_block, panels); ++p) {
-                         const int64_t j = j0 + p * W;
-                         for (int64_t t = tile0; t < tile1; ++t) {
-                           const int64_t row = tile_begin(s.M, blocks.tiles, t);
-                           const int64_t rows = tile_begin(s.M, blocks.tiles, t + 1) - row;
-                           run_tile<T>(rows, {.a = packing_a ? slivers + (row - row0) * K
-                                                             : a + row * s.a_row + k0 * s.a_col,
-                                              .a_row = packing_a ? 1 : s.a_row,
-                                              .a_col = packing_a ? rows : s.a_col,
-                                              .b = packed_b + p * W * K,
-                                              .b_row = W,
-                                              .terms = &all,
-                                              .n_terms = 1,
-                                              .c = c + row * s.c_row + j,
-                                              .c_row = s.c_row,
-                                              .bias = bias && k0 == 0 ? bias + j : nullptr,
-                                              .columns = min_of(W, columns - p * W),
-                                              .accumulate = adding});
-                         }
-                       }
-                     }
-                   });
-      k0 += K;
-    } while (k0 < s.K);
+struct Blocked {
+  static constexpr int64_t W = panel_width<T>;
+  const GemmShape& s;
+  int64_t kc, nc, tiles, row_blocks;
+  bool packing_a;
+  int64_t b_size, a_size;  // of a packed block of b, and of the slivers of a thread
+
+  explicit Blocked(const GemmShape& shape)
+      : s(shape),
+        kc(ceil_div(s.K, max_of(1, ceil_div(s.K, kc_max)))),
+        nc(min_of(round_up(s.N, W), nc_max)),
+        tiles(ceil_div(s.M, tile_rows)),
+        row_blocks(max_of(ceil_div(tiles, tiles_per_block), min_of(tiles, wanted_blocks))),
+        packing_a(pack_a(s, sizeof(T))),
+        b_size(kc * nc),
+        a_size(packing_a ? tiles_per_block * tile_rows * kc : 0) {}
+
+  size_t bytes(int threads) const {
+    return static_cast<size_t>(b_size + threads * a_size) * sizeof(T);
   }
-}
+
+  // The first row of tile t.
+  int64_t row(int64_t t) const { return tile_begin(s.M, tiles, t); }
+
+  // Slivers of a for the tiles begin to end, from column k0 on.
+  void pack_rows(int64_t begin, int64_t end, const T* a, int64_t K, T* slivers) const {
+    for (int64_t t = begin; t < end; ++t) {
+      pack_sliver(a + row(t) * s.a_row, s.a_row, s.a_col, row(t + 1) - row(t), K,
+                  slivers + (row(t) - row(begin)) * K);
+    }
+  }
+
+  // Adds (or writes) the product of the tiles begin to end of a with the packed panels of b.
+  void multiply(int64_t begin, int64_t end, const T* a, const T* panels, int64_t columns, int64_t K,
+                const T* bias, T* c, bool accumulate, const T* slivers) const {
+    const Term all{0, 0, K};
+    for (int64_t j = 0; j < columns; j += W) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t rows = row(t + 1) - row(t);
+        run_tile<T>(rows,
+                    {.a = packing_a ? slivers + (row(t) - row(begin)) * K : a + row(t) * s.a_row,
+                     .a_row = packing_a ? 1 : s.a_row,
+                     .a_col = packing_a ? rows : s.a_col,
+                     .b = panels + j * K,
+                     .b_row = W,
+                     .terms = &all,
+                     .n_terms = 1,
+                     .c = c + row(t) * s.c_row + j,
+                     .c_row = s.c_row,
+                     .bias = bias ? bias + j : nullptr,
+                     .columns = min_of(W, columns - j),
+                     .accumulate = accumulate});
+      }
+    }
+  }
+
+  void run(const Exec& exec, const T* a, const T* b, const T* bias, T* c, bool accumulate) const {
+    T* const packed_b = static_cast<T*>(exec.scratch);
+    for (int64_t j0 = 0; j0 < s.N; j0 += nc) {
+      const int64_t columns = min_of(nc, s.N - j0), panels = ceil_div(columns, W);
+      const int64_t panel_blocks = ceil_div(panels, panels_per_block);
+      int64_t k0 = 0;
+      do {  // once also for an empty reduction
+        const int64_t K = min_of(kc, s.K - k0), items = row_blocks * panel_blocks;
+        const T *const a_block = a + k0 * s.a_col, *const b_block = b + k0 * s.b_row + j0 * s.b_col;
+        parallel_for(exec, panels, 1 + 60000 / (K * W + 1), [&](int64_t begin, int64_t end, int) {
+          for (int64_t p = begin; p < end; ++p) {
+            pack_panel(b_block + p * W * s.b_col, s.b_row, s.b_col, K, min_of(W, columns - p * W),
+                       packed_b + p * W * K);
+          }
+        });
+        const int64_t grain = 1 + 1000000 / (s.M * panels * W * (K + 1) / items + 1);
+        parallel_for(exec, items, grain, [&](int64_t begin, int64_t end, int thread) {
+          T* const slivers = packed_b + b_size + thread * a_size;
+          int64_t packed_block = -1;
+          for (int64_t item = begin; item < end; ++item) {
+            const int64_t block = item / panel_blocks, p0 = item % panel_blocks * panels_per_block;
+            const int64_t tile0 = tiles * block / row_blocks,
+                          tile1 = tiles * (block + 1) / row_blocks;
+            if (packing_a && packed_block != block) pack_rows(tile0, tile1, a_block, K, slivers);
+            packed_block = block;
+            const int64_t j = p0 * W, end_column = min_of(j + panels_per_block * W, columns);
+            multiply(tile0, tile1, a_block, packed_b + j * K, end_column - j, K,
+                     bias && k0 == 0 ? bias + j0 + j : nullptr, c + j0 + j, accumulate || k0 > 0,
+                     slivers);
+          }
+        });
+        k0 += K;
+      } while (k0 < s.K);
+    }
+  }
+};
 
 template <class T>
 void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
              bool accumulate) {
   if (s.M == 0 || s.N == 0) return;
   if (use_dot(s)) return gemm_dot(exec, s, a, b, bias, c, accumulate);
-  gemm_blocked(exec, s, a, b, bias, c, accumulate);
+  Blocked<T>(s).run(exec, a, b, bias, c, accumulate);
 }
 
 template <class T>
@@ -208,14 +221,19 @@ size_t scratch_bytes(const GemmShape& s, int threads) {
   return gemm_scratch_bytes(s, threads, sizeof(T));
 }
 
-// Rows are summed in blocks whose number depends on the shape alone.
+// Rows are summed in blocks whose number depends on the shape alone. Eight rows that are shorter
+// than a vector pass for one, whose eight parts are summed at the end.
 constexpr int64_t sum_blocks(int64_t rows) { return min_of(64, ceil_div(rows, 256)); }
+constexpr int64_t rows_at_once(int64_t rows, int64_t cols, int64_t vector) {
+  return cols < vector && rows % 8 == 0 ? 8 : 1;
+}
 
 template <class T>
-void column_sums_of(const Exec& exec, int64_t rows, int64_t cols, const T* x, T* out,
+void column_sums_of(const Exec& exec, int64_t all_rows, int64_t all_cols, const T* x, T* out,
                     bool accumulate) {
   constexpr int64_t L = lanes<T>;
-  const int64_t blocks = sum_blocks(rows);
+  const int64_t at_once = rows_at_once(all_rows, all_cols, L);
+  const int64_t rows = all_rows / at_once, cols = all_cols * at_once, blocks = sum_blocks(rows);
   T* const partial = static_cast<T*>(exec.scratch);
   parallel_for(exec, blocks, 1 + 50000 * blocks / (rows * cols + 1),
                [&](int64_t begin, int64_t end, int) {
@@ -230,10 +248,10 @@ void column_sums_of(const Exec& exec, int64_t rows, int64_t cols, const T* x, T*
                    }
                  }
                });
-  parallel_for(exec, cols, cols, [&](int64_t begin, int64_t end, int) {
+  parallel_for(exec, all_cols, all_cols, [&](int64_t begin, int64_t end, int) {
     for (int64_t j = begin; j < end; ++j) {
       T sum = 0;
-      for (int64_t block = 0; block < blocks; ++block) sum += partial[block * cols + j];
+      for (int64_t part = 0; part < blocks * at_once; ++part) sum += partial[part * all_cols + j];
       out[j] = accumulate ? out[j] + sum : sum;
     }
   });
@@ -243,10 +261,8 @@ void column_sums_of(const Exec& exec, int64_t rows, int64_t cols, const T* x, T*
 
 size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item) {
   if (use_dot(s)) return 0;
-  const int64_t width = tile_vectors * vector_bytes / static_cast<int64_t>(item);
-  const Blocks blocks(s, width);
-  return static_cast<size_t>(blocks.b_size() + (pack_a(s, item) ? threads * blocks.a_size() : 0)) *
-         item;
+  return item == sizeof(float) ? Blocked<float>(s).bytes(threads)
+                               : Blocked<double>(s).bytes(threads);
 }
 
 void gemm(const Exec& exec, const GemmShape& s, const float* a, const float* b, const float* bias,
@@ -259,7 +275,8 @@ void gemm(const Exec& exec, const GemmShape& s, const double* a, const double* b
 }
 
 size_t column_sums_scratch_bytes(int64_t rows, int64_t cols, size_t item) {
-  return static_cast<size_t>(sum_blocks(rows) * cols) * item;
+  const int64_t at_once = rows_at_once(rows, cols, vector_bytes / static_cast<int64_t>(item));
+  return static_cast<size_t>(sum_blocks(rows / at_once) * cols * at_once) * item;
 }
 void column_sums(const Exec& exec, int64_t rows, int64_t cols, const float* x, float* out,
                  bool accumulate) {
