@@ -27,6 +27,7 @@ struct Plan {
   int64_t width, panels, blocks,
       pixels;  // width: of a row of columns; pixels: of dy for a block, at the most
   T* packed = nullptr;
+  Range* covering_cols = nullptr;  // of each column of dx
   T* columns = nullptr;
   int64_t columns_size, bytes;
 
@@ -40,9 +41,16 @@ struct Plan {
     columns_size = pixels * width + lanes<T>;  // whole vectors are read from the last columns
     Pieces pieces(scratch);
     packed = pieces.take<T>(panels * s.K * W);
+    covering_cols = pieces.take<Range>(s.W);
     columns_size = round_up(columns_size, 64);
     columns = pieces.take<T>(threads * columns_size);
     bytes = static_cast<int64_t>(pieces.bytes());
+  }
+
+  void fill_ranges() const {
+    for (int64_t w = 0; w < s.W; ++w) {
+      covering_cols[w] = covering(w, w + 1, s.S, s.stride_w, s.pad_w, s.Q);
+    }
   }
 
   // packed[panel][k][j] = w[k][c][r][s] for column (r S + s) C + c.
@@ -82,14 +90,15 @@ struct Plan {
     for (int64_t h = h0; h < h1; ++h) {
       const Range p = covering(h, h + 1, s.R, s.stride_h, s.pad_h, s.P);
       for (int64_t w = 0; w < s.W; ++w) {
-        const Range q = covering(w, w + 1, s.S, s.stride_w, s.pad_w, s.Q);
+        const Range q = covering_cols[w];
+        const int64_t taps = q.end - q.begin, step = width - s.stride_w * s.C;
+        const T* from_row =
+            buffer + ((p.begin - rows.begin) * s.Q + q.begin) * width +
+            ((h + s.pad_h - p.begin * s.stride_h) * s.S + w + s.pad_w - q.begin * s.stride_w) * s.C;
         Vec<T> sum{};
-        for (int64_t i = p.begin; i < p.end; ++i) {
-          const int64_t r = h + s.pad_h - i * s.stride_h;
-          for (int64_t j = q.begin; j < q.end; ++j) {
-            const int64_t tap = w + s.pad_w - j * s.stride_w;
-            sum += load(buffer + ((i - rows.begin) * s.Q + j) * width + (r * s.S + tap) * s.C);
-          }
+        for (int64_t i = p.begin; i < p.end;
+             ++i, from_row += s.Q * width - s.stride_h * s.S * s.C) {
+          for (int64_t j = 0; j < taps; ++j) sum += load(from_row + j * step);
         }
         store(dx + ((n * s.H + h) * s.W + w) * s.C, sum, s.C);
       }
@@ -101,6 +110,7 @@ template <class T>
 void columns_backward_input_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w,
                                T* dx) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
+  plan.fill_ranges();
   plan.pack(w);
   const int64_t items = s.N * plan.blocks, work = plan.pixels * plan.panels * Plan<T>::W * s.K;
   parallel_for(exec, items, 1 + 1000000 / work, [&](int64_t begin, int64_t end, int thread) {

@@ -1,9 +1,10 @@
-// dw[k][c][r][s] = sum over n, p, q of dy[n][p][q][k] x[n][p stride_h + r dilation_h - pad_h][q
-// stride_w + ...][c]: a matrix product whose reduction runs over pixels. The tile's rows are input
-// channels (of all taps of a row at once where they lie side by side), its columns output channels,
-// its terms the rows of pixels of a strip; dw is summed in scratch as [group][panel of
-// k][tap][c][k]. Parallel over those tiles, each thread walking all strips in order: no reduction
-// over threads, and the same bits on any number of them. 2 N P Q K C R S operations.
+// dw[k][c][r][s] = sum over n, p, q of dy[n][p][q][k] x[n][p stride_h + r dilation_h - pad_h]
+// [q stride_w + s dilation_w - pad_w][c]: a matrix product whose reduction runs over pixels. The
+// tile's rows are input channels (of all taps of a row at once where they lie side by side), its
+// columns output channels, its terms the rows of pixels of a strip; dw is summed in scratch as
+// [split][group][panel of k][tap][c][k]. Parallel over those tiles, each thread walking all strips
+// in order; where they are few, also over a number of splits of the images that depends on the
+// shape alone, summed in order at the end. 2 N P Q K C R S operations.
 #include "conv2d.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -17,9 +18,9 @@ struct Plan {
   bool merged;
   Taps h, w;
   Strip strip;
-  int64_t taps, rows, tiles, units;  // tiles of `rows` rows a tap; units of work
-  int64_t grid_rows, row_blocks, images,
-      strip_size;  // a strip: grid_rows rows of each of some images
+  int64_t taps, rows, tiles, units;  // tiles of `rows` rows a tap; units of work in a split
+  int64_t grid_rows, row_blocks, images, splits;  // a strip: grid_rows rows of each of some images
+  int64_t strip_size, sums_size;
   T* sums = nullptr;
   T* strips = nullptr;
   Term* terms = nullptr;
@@ -44,18 +45,21 @@ struct Plan {
     const int64_t one =
         max_of(1, strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T)));
     images = row_blocks == 1 ? max_of(1, min_of(s.N, strip_bytes / one)) : 1;
+    splits = min_of(ceil_div(s.N, images), ceil_div(wanted_items, max_of(1, units)));
     strip_size = strip.padded ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
     terms_size = images * grid_rows;
+    sums_size = s.groups * panels * taps * rows * W;
     Pieces pieces(scratch);
-    sums = pieces.take<T>(s.groups * panels * taps * rows * W);
+    sums = pieces.take<T>(splits * sums_size);
     terms = pieces.take<Term>(threads * terms_size);
     strips = pieces.take<T>(threads * strip_size);
     bytes = static_cast<int64_t>(pieces.bytes());
   }
 
-  // Adds what grid rows p0 to p1 of images n0 to n1 give to the units begin to end.
+  // Adds what grid rows p0 to p1 of images n0 to n1 give to the units begin to end of a split.
   void compute(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t begin, int64_t end,
-               const T* dy, const T* x, Term* term_list, T* buffer, bool first) const {
+               const T* dy, const T* x, T* split_sums, Term* term_list, T* buffer,
+               bool first) const {
     const int64_t image = s.H * s.W * s.C, image_stride = strip.image_stride(p1 - p0);
     const T* from = nullptr;
     int64_t n_terms = 0;
@@ -82,7 +86,7 @@ struct Plan {
           .b_row = s.K,
           .terms = term_list,
           .n_terms = n_terms,
-          .c = sums + ((all_panel * taps + tap) * rows + row) * W,
+          .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
           .c_row = W,
           .bias = nullptr,
           .columns = min_of(W, K - k0),
@@ -96,6 +100,19 @@ struct Plan {
     }
   }
 
+  // The units begin to end of a split over all of its images.
+  void compute_split(int64_t split, int64_t begin, int64_t end, const T* dy, const T* x,
+                     Term* term_list, T* buffer) const {
+    const int64_t first = s.N * split / splits, last = s.N * (split + 1) / splits;
+    for (int64_t n = first; n < last; n += images) {
+      for (int64_t block = 0; block < row_blocks; ++block) {
+        compute(n, min_of(n + images, last), s.P * block / row_blocks,
+                s.P * (block + 1) / row_blocks, begin, end, dy, x, sums + split * sums_size,
+                term_list, buffer, n == first && block == 0);
+      }
+    }
+  }
+
   void unpack(const Exec& exec, T* dw, bool accumulate) const {
     parallel_for(exec, s.K, 1 + 30000 / (C * s.R * s.S + 1), [&](int64_t begin, int64_t end, int) {
       for (int64_t k = begin; k < end; ++k) {
@@ -105,7 +122,10 @@ struct Plan {
         T* const to = dw + k * C * s.R * s.S;
         for (int64_t c = 0; c < C; ++c) {
           for (int64_t rs = 0; rs < s.R * s.S; ++rs) {
-            const T sum = from[(rs * C + c) * W];
+            T sum = 0;
+            for (int64_t split = 0; split < splits; ++split) {
+              sum += from[split * sums_size + (rs * C + c) * W];
+            }
             T& out = to[c * s.R * s.S + rs];
             out = accumulate ? out + sum : sum;
           }
@@ -123,18 +143,18 @@ void direct_backward_weight_of(const Exec& exec, const Conv2dShape& s, const T* 
     for (int64_t i = 0; i < s.K * plan.C * s.R * s.S && !accumulate; ++i) dw[i] = 0;
     return;
   }
-  const int64_t work = s.N * s.P * s.Q * tile_rows * Plan<T>::W;
-  parallel_for(exec, plan.units, 1 + 1000000 / work, [&](int64_t begin, int64_t end, int thread) {
-    Term* const terms = plan.terms + thread * plan.terms_size;
-    T* const buffer = plan.strips + thread * plan.strip_size;
-    for (int64_t n = 0; n < s.N; n += plan.images) {
-      for (int64_t block = 0; block < plan.row_blocks; ++block) {
-        plan.compute(n, min_of(n + plan.images, s.N), s.P * block / plan.row_blocks,
-                     s.P * (block + 1) / plan.row_blocks, begin, end, dy, x, terms, buffer,
-                     n + block == 0);
-      }
+  const int64_t work = s.N * s.P * s.Q * tile_rows * Plan<T>::W / plan.splits;
+  const auto body = [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t item = begin; item < end;) {
+      const int64_t split = item / plan.units, first = split * plan.units;
+      const int64_t stop = min_of(end, first + plan.units);
+      plan.compute_split(split, item - first, stop - first, dy, x,
+                         plan.terms + thread * plan.terms_size,
+                         plan.strips + thread * plan.strip_size);
+      item = stop;
     }
-  });
+  };
+  parallel_for(exec, plan.splits * plan.units, 1 + 1000000 / (work + 1), body);
   plan.unpack(exec, dw, accumulate);
 }
 
