@@ -24,15 +24,15 @@ template <class T>
 struct Plan {
   static constexpr int64_t W = panel_width<T>;
   const Conv2dShape& s;
-  int64_t width, panels, blocks,
-      pixels;  // width: of a row of columns; pixels: of dy for a block, at the most
+  int64_t used, panels, width;  // of a row of columns: R S C elements, padded to whole panels
+  int64_t blocks, pixels;       // of rows of dx; pixels of dy for a block, at the most
   T* packed = nullptr;
   Range* covering_cols = nullptr;  // of each column of dx
   T* columns = nullptr;
   int64_t columns_size, bytes;
 
   Plan(const Conv2dShape& shape, int threads, void* scratch)
-      : s(shape), width(s.R * s.S * s.C), panels(ceil_div(width, W)) {
+      : s(shape), used(s.R * s.S * s.C), panels(ceil_div(used, W)), width(panels * W) {
     const int64_t row = s.Q * width * static_cast<int64_t>(sizeof(T));  // of columns
     const int64_t rows = max_of(1, column_bytes / max_of(1, row) - s.R / s.stride_h) * s.stride_h;
     blocks = ceil_div(s.H, rows);
@@ -59,7 +59,7 @@ struct Plan {
       T* const to = packed + column / W * s.K * W + column % W;
       const int64_t c = column % s.C, rs = column / s.C;
       for (int64_t k = 0; k < s.K; ++k)
-        to[k * W] = column < width ? w[(k * s.C + c) * s.R * s.S + rs] : 0;
+        to[k * W] = column < used ? w[(k * s.C + c) * s.R * s.S + rs] : 0;
     }
   }
 
@@ -83,7 +83,7 @@ struct Plan {
                      .c = buffer + row * width + panel * W,
                      .c_row = width,
                      .bias = nullptr,
-                     .columns = min_of(W, width - panel * W),
+                     .columns = W,
                      .accumulate = false});
       }
     }
