@@ -5,6 +5,7 @@
 // zeros; for few input channels it goes by columns.
 #include "conv2d.h"
 
+#include "elementwise.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -157,6 +158,19 @@ constexpr int64_t wide_place(const Conv2dShape& s, const Neighbours& wide, int64
   return (j * s.K * s.C * s.R + row) * wide.shape.S + j * s.stride_w + column;
 }
 
+// Whether no element is infinite or NaN. Neighbours see each other's pixels times zero, which must
+// stay zero.
+template <class T>
+bool all_finite(const Exec& exec, int64_t n, const T* x) {
+  bool finite = true;
+  parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
+    const auto add_zero = [](Vec<T> sum, Vec<T> v) { return sum + (v - v); };
+    const Vec<T> sum = fold(end - begin, Vec<T>{}, T(0), add_zero, x + begin);
+    if (reduce_add<T>(sum) != 0) __atomic_store_n(&finite, false, __ATOMIC_RELAXED);
+  });
+  return finite;
+}
+
 template <class T>
 void widen_weights(const Conv2dShape& s, const Neighbours& wide, const T* w, T* wide_w) {
   for (int64_t i = 0; i < weight_size(wide.shape); ++i) wide_w[i] = 0;
@@ -185,20 +199,24 @@ void narrow_gradient(const Exec& exec, const Conv2dShape& s, const Neighbours& w
 template <class T>
 size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
   if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(s), threads, sizeof(T));
+  const size_t alone = tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
   const Neighbours wide = neighbours<T>(s);
+  if (wide.count == 1) return alone;
   Pieces pieces(nullptr);
-  if (wide.count > 1) {
-    pieces.take<T>(weight_size(wide.shape));
-    pieces.take<T>(wide.shape.K);
-  }
-  return pieces.bytes() + tap_grid_scratch_bytes(forward_grid(wide.shape), threads, sizeof(T));
+  pieces.take<T>(weight_size(wide.shape));
+  pieces.take<T>(wide.shape.K);
+  const size_t together =
+      pieces.bytes() + tap_grid_scratch_bytes(forward_grid(wide.shape), threads, sizeof(T));
+  return alone > together ? alone : together;
 }
 
 template <class T>
 void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
   if (is_matrix_product(s)) return gemm(exec, forward_gemm(s), x, w, b, y, false);
   const Neighbours wide = neighbours<T>(s);
-  if (wide.count == 1) return tap_grid(exec, forward_grid(s), x, w, b, y);
+  if (wide.count == 1 || !all_finite(exec, s.N * s.H * s.W * s.C, x)) {
+    return tap_grid(exec, forward_grid(s), x, w, b, y);
+  }
   Pieces pieces(exec.scratch);
   T* const wide_w = pieces.take<T>(weight_size(wide.shape));
   T* const wide_b = pieces.take<T>(wide.shape.K);
