@@ -63,6 +63,16 @@ def test_gradient_equals_finite_differences():
     np.testing.assert_allclose(t.grad.data, numeric, rtol=1e-6, atol=1e-8)
 
 
+def test_misaligned_labels():
+    # The sanitizer build sees an unaligned read.
+    x, labels = problem(5, 10)
+    labels = labels.astype(np.int64)
+    misaligned = np.frombuffer(b" " + labels.tobytes(), np.int64, offset=1)
+    assert not misaligned.flags.aligned
+    expected = ops.softmax_cross_entropy_forward(x, labels)[0]
+    np.testing.assert_array_equal(ops.softmax_cross_entropy_forward(x, misaligned)[0], expected)
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.uint32, np.int64, ">i8"])
 def test_any_integer_labels(dtype):
     x, labels = problem(5, 10)

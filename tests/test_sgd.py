@@ -143,6 +143,8 @@ def test_errors_say_what_is_wrong_and_change_nothing():
     refused(TypeError, r"sgd: grads\[1\] has dtype float64, params\[1\] has float32", [p, p], [g, g.astype(float)])
     refused(TypeError, r"sgd: grads\[0\] is a NoneType", [p, p], [None, g])
     refused(TypeError, r"sgd: params\[1\] has dtype int64", [p, np.ones((2, 3), np.int64)], [g, g])
+    swapped = np.ones((2, 3), np.dtype(np.float32).newbyteorder())
+    refused(TypeError, r"sgd: params\[1\] has dtype .f4; expected the native byte order", [p, swapped], [g, g])
     with pytest.raises(TypeError, match=r"sgd: params\[0\] is a list; expected a NumPy array"):
         ops.sgd([[1.0]], [g], [None], [True], 0.1)
 
@@ -150,6 +152,7 @@ def test_errors_say_what_is_wrong_and_change_nothing():
         refused(error, message, [p, p], [g, g], [np.zeros_like(p), buffer], momentum=0.9)
 
     bad_buffer(ValueError, r"sgd: buffers\[1\] is None, momentum is 0.9", None)
+    bad_buffer(TypeError, r"sgd: buffers\[1\] has dtype .f4; expected the native byte order", swapped)
     bad_buffer(ValueError, r"sgd: buffers\[1\] has shape \(3,\)", np.zeros(3, np.float32))
     bad_buffer(TypeError, r"sgd: buffers\[1\] has dtype float64, params\[1\] has float32", np.zeros((2, 3)))
     bad_buffer(ValueError, r"buffers\[1\] must have the memory layout of params\[1\]", np.zeros((3, 2), np.float32).T)

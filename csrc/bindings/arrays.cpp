@@ -204,7 +204,9 @@ py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle ob
   if (ndim >= 0 && a.ndim() != ndim) {
     value_error(op, ": ", name, " has shape ", shape_text(a), "; expected ", ndim, " dimensions");
   }
-  return py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(a);
+  constexpr int dense_and_aligned =
+      py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+  return py::array_t<int64_t, dense_and_aligned>::ensure(a);
 }
 
 py::array contiguous(const py::array& a) {

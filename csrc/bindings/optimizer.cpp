@@ -17,6 +17,10 @@ py::array updated_array(const char* op, const std::string& name, py::handle obje
   }
   const py::array a = py::reinterpret_borrow<py::array>(object);
   real_type(op, name.c_str(), a);
+  if (a.dtype().byteorder() != '=') {
+    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())),
+               "; expected the native byte order");
+  }
   if (!a.writeable() || !dense(a).is(a)) {
     value_error(op, ": ", name, " must be writeable and dense in memory");
   }
