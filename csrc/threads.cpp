@@ -108,7 +108,7 @@ int positive_from_environment(const char* name) {
   if (!text) return 0;
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
-  return end != text && (*end == 0 || *end == ',') && value > 0 && value <= 4096
+  return end != text && (*end == 0 || *end == ',') && value > 0 && value <= most_threads
              ? static_cast<int>(value)
              : 0;
 }

@@ -8,6 +8,9 @@
 
 namespace fastnn {
 
+// Many more than processors have; a system that cannot start so many ends the process.
+constexpr int most_threads = 4096;
+
 using RangeBody = void (*)(void* context, int64_t begin, int64_t end, int thread);
 
 // Calls body on contiguous ranges that cover [0, n), on at most `threads` threads and with at least

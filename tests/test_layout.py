@@ -73,3 +73,6 @@ def test_bad_arguments():
         ops.to_channels_last(np.zeros((1, 2, 3, 4), int))
     with pytest.raises(TypeError, match="to_contiguous: x is a str"):
         ops.to_contiguous("x")
+    for x in (np.full((2, 3), None).T, np.zeros(4, [("a", "O"), ("b", "i4")])[::2]):
+        with pytest.raises(TypeError, match="to_contiguous: x holds Python objects"):
+            ops.to_contiguous(x)

@@ -39,9 +39,9 @@ void check_environment() {
   if (const char* value = std::getenv("FASTNN_NUM_THREADS"); value && *value) {
     char* end = nullptr;
     const long n = std::strtol(value, &end, 10);
-    if (*end || n < 1 || n > 4096) {
-      throw py::import_error(
-          text("FASTNN_NUM_THREADS is '", value, "'; expected an integer from 1 to 4096"));
+    if (*end || n < 1 || n > most_threads) {
+      throw py::import_error(text("FASTNN_NUM_THREADS is '", value,
+                                  "'; expected an integer from 1 to ", most_threads));
     }
   }
 }
@@ -85,10 +85,15 @@ py::dict memory() {
   return d;
 }
 
+void check_plain(const char* op, const char* name, const py::dtype& type) {
+  if (type.kind() == 'O' || type.flags() & 0x01)
+    type_error(op, ": ", name, " holds Python objects");
+}
+
 py::array empty_array(const Shape& shape, const py::object& dtype, bool channels_last_memory) {
   const py::dtype type = py::dtype::from_args(dtype);
   if (!channels_last_memory) {
-    if (type.kind() == 'O' || type.flags() & 0x01) type_error("empty: dtype holds Python objects");
+    check_plain("empty", "dtype", type);
     return empty_bytes("empty", type, shape);
   }
   const py::array probe(type, Shape{0});
@@ -122,7 +127,12 @@ PYBIND11_MODULE(ops, m) {
       py::arg("x"),
       "x (N, C, H, W) with channels-last memory; x itself where it has that already.");
   m.def(
-      "to_contiguous", [](py::handle x) { return contiguous(as_array("to_contiguous", "x", x)); },
+      "to_contiguous",
+      [](py::handle object) {
+        const py::array x = as_array("to_contiguous", "x", object);
+        check_plain("to_contiguous", "x", x.dtype());  // a copy would start as no objects at all
+        return contiguous(x);
+      },
       py::arg("x"), "x with C-contiguous memory; x itself where it has that already.");
   m.def("memory_stats", &memory, "Counters of the caching allocator, in bytes.");
   m.def("empty_cache", &empty_cache,
@@ -137,8 +147,9 @@ PYBIND11_MODULE(ops, m) {
   m.def(
       "set_num_threads",
       [](int threads) {
-        if (threads < 1)
-          value_error("set_num_threads: threads is ", threads, "; expected at least 1");
+        if (threads < 1 || threads > most_threads) {
+          value_error("set_num_threads: threads is ", threads, "; expected 1 to ", most_threads);
+        }
         set_num_threads(threads);
       },
       py::arg("threads"), "Sets the number of threads that kernels use.");
