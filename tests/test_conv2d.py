@@ -177,13 +177,16 @@ def test_accumulates_into_given_gradients():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_nan_and_infinity_reach_their_windows_only(isa, value):
-    x, w = draw_arrays([(1, 3, 9, 9), (4, 3, 3, 3)], np.float32)
-    x[0, 1, 4, 4] = value
+@pytest.mark.parametrize("K", [1, 2, 4, 6, 33])
+@pytest.mark.parametrize("column", [4, 5, 6])
+def test_nan_and_infinity_reach_their_windows_only(isa, K, column, value):
+    x, w = draw_arrays([(1, 3, 9, 12), (K, 3, 3, 3)], np.float32)
+    x[0, 1, 4, column] = value
     y = ops.conv2d_forward(x, w, None, 1, 1)
-    touched = np.zeros((9, 9), bool)
-    touched[3:6, 3:6] = True
-    assert np.array_equal(~np.isfinite(y[0]), np.broadcast_to(touched, (4, 9, 9)))
+    touched = np.zeros((9, 12), bool)
+    touched[3:6, column - 1 : column + 2] = True
+    assert np.array_equal(~np.isfinite(y[0]), np.broadcast_to(touched, (K, 9, 12)))
+    assert np.array_equal(np.isnan(y), ~np.isfinite(y) & np.isnan(value))
 
 
 X, WEIGHT = np.zeros((2, 3, 8, 8), np.float32), np.zeros((4, 3, 3, 3), np.float32)
@@ -218,6 +221,23 @@ X, WEIGHT = np.zeros((2, 3, 8, 8), np.float32), np.zeros((4, 3, 3, 3), np.float3
 def test_bad_input(kwargs, error, message):
     with pytest.raises(error, match=message):
         ops.conv2d_forward(**{"x": X, "weight": WEIGHT, **kwargs})
+
+
+def test_padded_input_beyond_any_memory():
+    # The shapes of all arrays are small: only padding and dilation are large, so that the number of
+    # padded elements, or their bytes, would wrap around to 0 in 64 bits.
+    message = "the padded input of .* is too large"
+    x, w, dy = (np.ones((1, 1, n, n), np.float32) for n in (1, 2, 2))
+    for window in ((1, 2**31, 2**32 - 1), (2**39, 2**31, 2**32 - 1)):
+        with pytest.raises(ValueError, match=message):
+            ops.conv2d_forward(x, w, None, *window)
+    with pytest.raises(ValueError, match=message):
+        ops.conv2d_backward_input(dy, w, x.shape, 1, 2**31, 2**32 - 1)
+    with pytest.raises(ValueError, match=message):
+        ops.conv2d_backward_weight(dy, x, w.shape, 1, 2**31, 2**32 - 1)
+    wide = np.zeros((1, 2**21, 1, 1), np.float32)
+    with pytest.raises(ValueError, match=message):
+        ops.conv2d_forward(wide, wide, None, 2**39, 2**39)
 
 
 def test_bad_gradients():

@@ -1,5 +1,6 @@
 """Threads: how many, fork, the GIL, the floating-point state, and two callers at once."""
 
+import itertools
 import os
 import sys
 import threading
@@ -73,8 +74,8 @@ def test_bad_number_of_threads_in_the_environment_stops_the_import(python, value
 def test_set_num_threads():
     ops.set_num_threads(3)
     assert ops.get_num_threads() == 3
-    for bad in (0, -1):
-        with pytest.raises(ValueError, match=f"set_num_threads: threads is {bad}; expected at least 1"):
+    for bad in (0, -1, 4097, 2**30):
+        with pytest.raises(ValueError, match=f"set_num_threads: threads is {bad}; expected 1 to 4096"):
             ops.set_num_threads(bad)
     for bad in ("2", 1.5, None, 1 << 40):
         with pytest.raises(TypeError):
@@ -209,6 +210,34 @@ def test_several_python_threads_at_once():
             for got_y, got_c in results:
                 assert_array_equal(got_y, y)
                 assert_array_equal(got_c, c)
+
+
+@pytest.mark.usefixtures("keep_threads")
+def test_instruction_set_and_settings_change_during_calls():
+    rng = np.random.default_rng(2)
+    x, w = rng.standard_normal((2, 20, 12, 12)), rng.standard_normal((70, 20, 3, 3))
+    isa, names = ops.isa(), ops.isas()
+    expected = ops.conv2d_forward(x, w, None, 1, 1)
+    done = threading.Event()
+
+    def change():
+        for i in itertools.count():
+            ops.set_isa(names[i % len(names)])
+            ops.set_num_threads(1 + i % 3)
+            ops.empty_cache()
+            if done.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        try:
+            results = [ops.conv2d_forward(x, w, None, 1, 1) for _ in range(100)]
+        finally:
+            done.set()
+            changing.result()
+            ops.set_isa(isa)
+    for y in results:
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-11)
 
 
 # The floating-point state ---------------------------------------------------------------------------

@@ -164,7 +164,8 @@ class VerboseLine {
 };
 
 // Runs kernel(exec) without the GIL, on the process's number of threads and with
-// scratch_bytes(threads) bytes of scratch; `what` is the array whose shape FASTNN_VERBOSE prints.
+// scratch_bytes(threads) bytes of scratch, both of one table: another thread may choose another one
+// meanwhile. `what` is the array whose shape FASTNN_VERBOSE prints.
 template <class ScratchBytes, class Kernel>
 void run(const char* op, const py::array& what, const ScratchBytes& scratch_bytes,
          const Kernel& kernel) {

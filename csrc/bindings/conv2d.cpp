@@ -1,4 +1,6 @@
 // fastnn.ops: conv2d_forward, conv2d_backward_input, conv2d_backward_weight.
+#include <algorithm>
+
 #include "arrays.h"
 
 namespace fastnn {
@@ -29,7 +31,21 @@ int64_t output_size(const char* op, const char* what, int64_t size, int64_t kern
   return static_cast<int64_t>((padded - span) / stride + 1);
 }
 
-// The whole shape from those of x and w; everything that can be wrong with them is.
+// Kernels copy parts of the padded input and count their bytes in 64 bits: more elements than this
+// fit no memory. Padding and dilation can reach it without any large array.
+constexpr double most_padded_elements = 0x1p44;
+
+void check_padded_size(const char* op, const Shape& x, const Shape& w, const Window& window) {
+  const int64_t rows = x[2] + 2 * window.padding.h, columns = x[3] + 2 * window.padding.w;
+  const int64_t channels = std::max(x[1], w[0]);
+  if (static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(channels) >
+      most_padded_elements) {
+    value_error(op, ": the padded input of ", rows, " x ", columns, " pixels and ", channels,
+                " channels is too large");
+  }
+}
+
+// The whole shape from those of x and w; everything that can be wrong with them is checked here.
 Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const Window& window) {
   for (const int64_t n : w) {
     if (n < 1)
@@ -46,6 +62,7 @@ Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const W
     value_error(op, ": weight has ", w[1] * window.groups, " input channels",
                 window.groups > 1 ? " in all groups" : "", ", x has ", x[1]);
   }
+  check_padded_size(op, x, w, window);
   return {.N = x[0],
           .C = x[1],
           .H = x[2],
@@ -85,12 +102,13 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
   if (y.size() == 0) return y;
   x = channels_last(x);
   by_type(type, [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().conv2d_forward);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.conv2d_forward);
     const T *x_data = data<T>(x), *w_data = data<T>(w),
             *b_data = b_object.is_none() ? nullptr : data<T>(b);
     T* y_data = mutable_data<T>(y);
     run(
-        op, y, [&](int threads) { return ops<T>().conv2d_forward_scratch_bytes(s, threads); },
+        op, y, [&](int threads) { return table.conv2d_forward_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); });
   });
   return y;
@@ -110,12 +128,12 @@ py::array backward_input(py::handle dy_object, py::handle w_object, py::handle i
   if (dx.size() == 0) return dx;
   dy = channels_last(dy);
   by_type(type, [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().conv2d_backward_input);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.conv2d_backward_input);
     const T *dy_data = data<T>(dy), *w_data = data<T>(w);
     T* dx_data = mutable_data<T>(dx);
     run(
-        op, dx,
-        [&](int threads) { return ops<T>().conv2d_backward_input_scratch_bytes(s, threads); },
+        op, dx, [&](int threads) { return table.conv2d_backward_input_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); });
   });
   return dx;
@@ -137,13 +155,14 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle 
   dy = channels_last(dy);
   x = channels_last(x);
   by_type(real_type(op, "dy", dy), [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().conv2d_backward_weight);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.conv2d_backward_weight);
     const T *dy_data = data<T>(dy), *x_data = data<T>(x);
     T *dw_data = mutable_data<T>(gradients.dw),
       *db_data = bias ? mutable_data<T>(gradients.db) : nullptr;
     run(
         op, gradients.dw,
-        [&](int threads) { return ops<T>().conv2d_backward_weight_scratch_bytes(s, threads); },
+        [&](int threads) { return table.conv2d_backward_weight_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, dy_data, x_data, dw_data, db_data, accumulate); });
   });
   return gradients.result(bias);

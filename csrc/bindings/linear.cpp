@@ -39,12 +39,13 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
   const LinearShape s = linear_shape(x, I, O);
   py::array y = empty(op, real_type(op, "x", x), with_last(x, O));
   by_type(real_type(op, "x", x), [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().linear_forward);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.linear_forward);
     const T *x_data = data<T>(x), *w_data = data<T>(w),
             *b_data = b_object.is_none() ? nullptr : data<T>(b);
     T* y_data = mutable_data<T>(y);
     run(
-        op, x, [&](int threads) { return ops<T>().linear_scratch_bytes(s, threads); },
+        op, x, [&](int threads) { return table.linear_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); });
   });
   return y;
@@ -61,11 +62,12 @@ py::array backward_input(py::handle dy_object, py::handle w_object) {
   const LinearShape s = linear_shape(dy, I, O);
   py::array dx = empty(op, real_type(op, "dy", dy), with_last(dy, I));
   by_type(real_type(op, "dy", dy), [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().linear_backward_input);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.linear_backward_input);
     const T *dy_data = data<T>(dy), *w_data = data<T>(w);
     T* dx_data = mutable_data<T>(dx);
     run(
-        op, dy, [&](int threads) { return ops<T>().linear_scratch_bytes(s, threads); },
+        op, dy, [&](int threads) { return table.linear_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); });
   });
   return dx;
@@ -82,12 +84,13 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, bool bias,
   const LinearShape s = linear_shape(dy, I, O);
   ParameterGradients gradients(op, dy, x, {O, I}, O, bias, dw_object, db_object, accumulate);
   by_type(real_type(op, "dy", dy), [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().linear_backward_weight);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.linear_backward_weight);
     const T *dy_data = data<T>(dy), *x_data = data<T>(x);
     T *dw_data = mutable_data<T>(gradients.dw),
       *db_data = bias ? mutable_data<T>(gradients.db) : nullptr;
     run(
-        op, dy, [&](int threads) { return ops<T>().linear_scratch_bytes(s, threads); },
+        op, dy, [&](int threads) { return table.linear_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, dy_data, x_data, dw_data, db_data, accumulate); });
   });
   return gradients.result(bias);

@@ -72,11 +72,12 @@ py::array matmul(py::handle a_object, py::handle b_object) {
                     .b_col = stride(b, 1),
                     .c_row = N};
   by_type(real_type(op, "a", a), [&]<class T>() {
-    const auto kernel = supported(op, ops<T>().gemm);
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.gemm);
     const T *a_data = data<T>(a), *b_data = data<T>(b);
     T* c_data = mutable_data<T>(c);
     run(
-        op, a, [&](int threads) { return ops<T>().gemm_scratch_bytes(s, threads); },
+        op, a, [&](int threads) { return table.gemm_scratch_bytes(s, threads); },
         [&](const Exec& exec) {
           for (int64_t i = 0; i < products; ++i) {
             kernel(exec, s, a_data + offset(a, i), b_data + offset(b, i), nullptr,
