@@ -1,9 +1,9 @@
 // The C++ API of fastnn: shape structs, the table of kernels of one instruction set, and how to
 // choose a table.
 //
-//   const fastnn::Ops<float>& ops = fastnn::ops<float>();              // the best table of this
-//   processor fastnn::Exec exec{.threads = fastnn::num_threads()}; ops.activation_forward(exec,
-//   fastnn::Activation::relu, n, x, y);
+//   const fastnn::Ops<float>& ops = fastnn::ops<float>();  // the best table of this processor
+//   const fastnn::Exec exec{.threads = fastnn::num_threads()};
+//   ops.activation_forward(exec, fastnn::Activation::relu, n, x, y);
 //
 // Arrays. Activations are channels-last and dense: x[n][h][w][c], y[n][p][q][k]. Weights are stored
 // as published: w[k][c / groups][r][s] for convolutions, w[out][in] for linear layers. Everything
@@ -34,8 +34,8 @@ struct Exec {
   void* scratch = nullptr;
 };
 
-// c (+)= a b + bias: c[i * c_row + j] over k of a[i * a_row + k * a_col] * b[k * b_row + j *
-// b_col], bias one value a column.
+// c (+)= a b + bias, where c[i][j] is c[i * c_row + j], a[i][k] is a[i * a_row + k * a_col] and
+// b[k][j] is b[k * b_row + j * b_col]; bias one value a column.
 struct GemmShape {
   int64_t M, N, K;
   int64_t a_row, a_col, b_row, b_col, c_row;
@@ -71,9 +71,10 @@ struct SoftmaxShape {
 
 enum class Activation : int { relu, sigmoid, tanh };
 
-// One SGD step, PyTorch's order of operations: g = (maximize ? -g : g) + weight_decay * p;
-// buf = first_step ? g : momentum * buf + (1 - dampening) * g; p -= lr * (nesterov ? g + momentum *
-// buf : buf).
+// One SGD step, PyTorch's order of operations:
+//   g = (maximize ? -g : g) + weight_decay * p;
+//   buf = first_step ? g : momentum * buf + (1 - dampening) * g;
+//   p -= lr * (nesterov ? g + momentum * buf : buf).
 struct SgdStep {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
@@ -98,8 +99,8 @@ struct Ops {
   Isa isa;
   int64_t lanes;  // elements of T in a vector
 
-  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols: NCHW -> NHWC with rows = C, cols = H
-  // * W, and back.
+  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols: NCHW -> NHWC with rows = C and
+  // cols = H * W, and back.
   void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y);
 
   size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
@@ -137,8 +138,8 @@ struct Ops {
   void (*log_softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);
 
   // loss[n] = log(sum_c exp(x[n][c])) - x[n][labels[n]], 0 for an ignored row; y[n][c] = log
-  // softmax (null at inference). Backward: dx[n][c] = dloss[n] * (exp(y[n][c]) - (c == labels[n])),
-  // 0 for an ignored row.
+  // softmax of x (null at inference).
+  // Backward: dx[n][c] = dloss[n] * (exp(y[n][c]) - (c == labels[n])), 0 for an ignored row.
   void (*softmax_cross_entropy_forward)(const Exec&, const SoftmaxShape&, const T* x,
                                         const int64_t* labels, int64_t ignore_index, T* loss, T* y);
   void (*softmax_cross_entropy_backward)(const Exec&, const SoftmaxShape&, const T* dloss,

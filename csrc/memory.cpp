@@ -40,8 +40,8 @@ constexpr size_t class_bytes(int c) {
 constexpr int class_of(size_t bytes) {
   const size_t units = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment;
   if (units <= 4) return static_cast<int>(units) - 1;
-  const int shift = static_cast<int>(std::bit_width(units - 1)) -
-                    3;  // units - 1 has three significant bits above the shift
+  // units - 1 has three significant bits above the shift.
+  const int shift = static_cast<int>(std::bit_width(units - 1)) - 3;
   const size_t top = ((units - 1) >> shift) + 1;  // 5 to 8
   return 4 * shift + static_cast<int>(top);
 }

@@ -69,8 +69,7 @@ double quota_from(const std::string& quota, const std::string& period) {
 
 double smaller_limit(double a, double b) { return a == 0 ? b : b == 0 ? a : std::min(a, b); }
 
-// The tightest CPU quota among this process's cgroup and its parents (version 2 and version 1), or
-// 0.
+// The tightest CPU quota of this process's cgroup and its parents (version 2 and 1), or 0.
 double cgroup_quota() {
   double limit = 0;
 #if defined(__linux__)

@@ -44,11 +44,9 @@ template <class... Parts>
   throw py::type_error(text(parts...));
 }
 
-// ---- arrays in
-// ----------------------------------------------------------------------------------------------------
+// ---- arrays in ----------------------------------------------------------------------------------
 
-// Any object with an array inside as a NumPy array in native byte order, without a copy where
-// possible.
+// The array inside any object as a NumPy array in native byte order, without a copy if possible.
 py::array as_array(const char* op, const char* name, py::handle object);
 
 enum class Real { f32, f64 };
@@ -65,18 +63,17 @@ py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle ob
 
 // The same values with C-contiguous memory: `a` itself where it is so already.
 py::array contiguous(const py::array& a);
-// The same values of a 4-dimensional array with channels-last memory: `a` itself where it is so
-// already.
+// The same values of a 4-dimensional array with channels-last memory: `a` itself where that is so.
 py::array channels_last(const py::array& a);
 bool is_channels_last(const py::array& a);
-// A dense array (some order of its axes is C-contiguous) as it is, any other made C-contiguous: for
-// element-wise ops.
+// A dense array (some order of its axes is C-contiguous) as it is, any other made C-contiguous:
+// for element-wise ops.
 py::array dense(const py::array& a);
 // `a` with the memory layout of the dense array `like`, which has the same shape.
 py::array with_layout_of(const py::array& like, const py::array& a);
 
-// An array that a kernel writes in place: floating-point, C-contiguous and writeable, of this
-// shape.
+// An array that a kernel writes in place: of this shape, C-contiguous, writeable and of the element
+// type of `first`.
 py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,
                        const Shape& shape);
 
@@ -105,8 +102,7 @@ Shape shape_argument(const char* op, const char* name, py::handle object, size_t
 // parameters stay below this.
 constexpr int64_t largest_size = int64_t{1} << 40;
 
-// ---- arrays out
-// ---------------------------------------------------------------------------------------------------
+// ---- arrays out ---------------------------------------------------------------------------------
 
 // New arrays from our allocator, contents undefined. ValueError (naming op) where the shape is too
 // large for any memory.
@@ -114,9 +110,8 @@ py::array empty(const char* op, Real type, const Shape& shape);
 py::array empty_bytes(const char* op, const py::dtype& type, const Shape& shape);
 py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, int64_t H,
                               int64_t W);
-py::array empty_like(
-    const char* op,
-    const py::array& a);  // shape, element type and memory layout of the dense array a
+// Of the shape, element type and memory layout of the dense array `a`.
+py::array empty_like(const char* op, const py::array& a);
 
 // The parameter gradients that a backward_weight of dy and x returns: new arrays, or the caller's
 // dw and db (written in place; added to if accumulate, which needs them), which must not share
@@ -129,8 +124,7 @@ struct ParameterGradients {
   py::array dw, db;
 };
 
-// ---- calling kernels
-// ----------------------------------------------------------------------------------------------
+// ---- calling kernels ----------------------------------------------------------------------------
 
 // Calls f.operator()<float>() or f.operator()<double>().
 template <class F>
@@ -183,8 +177,7 @@ void run(const char* op, const py::array& what, const Kernel& kernel) {
   run(op, what, [](int) { return size_t{0}; }, kernel);
 }
 
-// ---- one function a stem
-// ------------------------------------------------------------------------------------------
+// ---- one function a stem ------------------------------------------------------------------------
 
 void bind_matmul(py::module_&);
 void bind_conv2d(py::module_&);

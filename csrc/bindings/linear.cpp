@@ -4,8 +4,7 @@
 namespace fastnn {
 namespace {
 
-// The shape of y from that of x or the other way round: the same leading dimensions, another last
-// one.
+// The shape of y from that of x or the other way round: the last dimension is another one.
 Shape with_last(const py::array& a, int64_t last) {
   Shape shape(a.shape(), a.shape() + a.ndim());
   shape.back() = last;

@@ -1,5 +1,4 @@
-// The module fastnn.ops: the kernels as plain functions, and the state of the process that they run
-// in.
+// The module fastnn.ops: the kernels as plain functions, and the state of the process they run in.
 #include <cstdlib>
 
 #include "../threads.h"

@@ -124,8 +124,8 @@ void for_each_residue(const Conv2dShape& s, const F& f) {
 // With few output channels a pixel of y fills a part of a vector only. Then `count` neighbouring
 // pixels of a row, which lie side by side in memory, pass for one pixel of count K channels: those
 // of a filter that is wider by count - 1 strides and holds, for neighbour j, the weights shifted by
-// j strides. The zeros beside them are multiplied for nothing, but 6 channels by 5 columns take 2 x
-// 5 vector operations for two pixels one by one, and 6 as neighbours.
+// j strides. The zeros beside them are multiplied for nothing, but 6 channels by 5 columns take
+// 2 x 5 vector operations for two pixels one by one, and 6 as neighbours.
 struct Neighbours {
   int64_t count;
   Conv2dShape shape;  // of the wider convolution
@@ -151,8 +151,7 @@ Neighbours neighbours(const Conv2dShape& s) {
 
 constexpr int64_t weight_size(const Conv2dShape& s) { return s.K * (s.C / s.groups) * s.R * s.S; }
 
-// The place in the wider filter of weight `column` of row `row` (of all k, c and r), for neighbour
-// j.
+// The place in the wider filter, for neighbour j, of weight `column` of row `row` of all k, c, r.
 constexpr int64_t wide_place(const Conv2dShape& s, const Neighbours& wide, int64_t j, int64_t row,
                              int64_t column) {
   return (j * s.K * s.C * s.R + row) * wide.shape.S + j * s.stride_w + column;

@@ -49,17 +49,16 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, c
 
 namespace {
 
-constexpr int64_t strip_bytes = 256
-                                << 10;  // of input for one strip: it shares L2 with a weight panel
-constexpr int64_t weight_panel_bytes = 384 << 10;  // likewise
+// Of input for one strip, and of weights for one panel: they share L2.
+constexpr int64_t strip_bytes = 256 << 10, weight_panel_bytes = 384 << 10;
 constexpr int64_t wanted_items = 16;  // cut at least so many pieces of work for the threads
 
 // Input rows for `rows` grid rows, and their columns. Where `padded` is false the image itself
 // serves.
 struct Strip {
   int64_t H, W, pixel;  // image; elements of a pixel, all groups
-  int64_t row_step, first_row,
-      span;  // input row of grid row p: p * row_step + first_row, `span` rows for each
+  // Grid row p reads `span` input rows from p * row_step + first_row on.
+  int64_t row_step, first_row, span;
   int64_t first_col, cols;
   bool padded;
 

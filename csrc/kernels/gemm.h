@@ -3,8 +3,8 @@
 // A tile holds MR rows (pixels, samples) by NV vectors (output channels) of c in registers over its
 // whole reduction. The reduction is a list of terms, so that a convolution walks its taps without
 // im2col:
-//   c[i][j] = bias[j] + sum over terms t and k < t.k of a[t.a + i * a_row + k * a_col] * b[t.b + k
-//   * b_row + j],
+//   c[i][j] = bias[j] + sum over terms t and k < t.k of
+//             a[t.a + i * a_row + k * a_col] * b[t.b + k * b_row + j],
 // added to c if `accumulate`. Every element sums its products in the order of the terms, one fma
 // after the other, in any tile: results do not depend on how the rows and columns were cut into
 // tiles.
@@ -31,8 +31,8 @@ void column_sums(const Exec&, int64_t rows, int64_t cols, const double* x, doubl
 
 namespace {
 
-// 32 registers hold 14 x 2 accumulators, 2 vectors of b and a broadcast element of a; 16 hold 6
-// x 2.
+// 32 registers hold 14 x 2 accumulators, 2 vectors of b and a broadcast element of a; 16 hold
+// 6 x 2.
 constexpr int tile_rows = vector_registers == 32 ? 14 : 6;
 constexpr int tile_vectors = 2;
 template <class T>

@@ -1,6 +1,6 @@
-// y[n][o] = b[o] + sum_i x[n][i] w[o][i];  dx[n][i] = sum_o dy[n][o] w[o][i];  dw[o][i] = sum_n
-// dy[n][o] x[n][i]; db[o] = sum_n dy[n][o]. Each is one matrix product of 2 N I O operations
-// (gemm.cpp).
+// y[n][o] = b[o] + sum_i x[n][i] w[o][i]; dx[n][i] = sum_o dy[n][o] w[o][i];
+// dw[o][i] = sum_n dy[n][o] x[n][i]; db[o] = sum_n dy[n][o].
+// Each of the first three is one matrix product of 2 N I O operations (gemm.cpp).
 #include "gemm.h"
 #include "table.h"
 

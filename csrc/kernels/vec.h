@@ -1,7 +1,6 @@
 // Vectors of the instruction set that this file is compiled for: Vec<T> is the compiler's own
-// vector type, so that
-// + - * / comparisons and m ? a : b work lane by lane; what the language lacks stands here. The
-// only file with intrinsics.
+// vector type, so that + - * / comparisons and m ? a : b work lane by lane; what the language
+// lacks stands here. The only file with intrinsics.
 #pragma once
 
 #include <cstdint>
@@ -65,9 +64,8 @@ struct VecTypes<double> {
 
 template <class T>
 using Vec = typename VecTypes<T>::Real;
-template <class T>
-using IntVec =
-    typename VecTypes<T>::Int;  // as many lanes as Vec<T>; also the type of its comparisons
+template <class T>  // as many lanes as Vec<T>; also the type of its comparisons
+using IntVec = typename VecTypes<T>::Int;
 template <class T>
 using BitVec = typename VecTypes<T>::Bits;  // unsigned, to calculate with the bits of a number
 template <class T>
