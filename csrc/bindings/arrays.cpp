@@ -75,11 +75,7 @@ py::array allocate_array(const char* op, const py::dtype& type, const Shape& sha
     }
   }
   void* const memory = allocate(static_cast<size_t>(bytes));
-  if (!memory) {
-    PyErr_SetString(PyExc_MemoryError,
-                    text(op, ": no memory for an array of shape ", shape_text(shape)).c_str());
-    throw py::error_already_set();
-  }
+  if (!memory) memory_error(op, ": no memory for an array of shape ", shape_text(shape));
   const py::capsule owner(memory, [](void* block) { deallocate(block); });
   return py::array(type, shape, dense_strides(shape, axes, type.itemsize()), memory, owner);
 }

@@ -43,6 +43,11 @@ template <class... Parts>
 [[noreturn]] void type_error(const Parts&... parts) {
   throw py::type_error(text(parts...));
 }
+template <class... Parts>
+[[noreturn]] void memory_error(const Parts&... parts) {
+  PyErr_SetString(PyExc_MemoryError, text(parts...).c_str());
+  throw py::error_already_set();
+}
 
 // ---- arrays in ----------------------------------------------------------------------------------
 
@@ -165,11 +170,11 @@ void run(const char* op, const py::array& what, const ScratchBytes& scratch_byte
          const Kernel& kernel) {
   std::optional<VerboseLine> line;
   if (verbose) line.emplace(op, shape_text(what));
-  const py::gil_scoped_release release;
   const int threads = num_threads();
   const size_t bytes = scratch_bytes(threads);
   const Scratch scratch(bytes);
-  if (bytes && !scratch.data()) throw std::bad_alloc();
+  if (bytes && !scratch.data()) memory_error(op, ": no memory for ", bytes, " bytes of scratch");
+  const py::gil_scoped_release release;
   kernel(Exec{threads, scratch.data()});
 }
 template <class Kernel>

@@ -26,8 +26,12 @@ std::vector<std::string> isas() {
   return names;
 }
 
-// A misspelt variable must not pass for a setting that took effect.
+// What the module cannot run on; and a misspelt variable must not pass for a setting that took
+// effect.
 void check_environment() {
+  if (isas().empty()) {
+    throw py::import_error("this build of fastnn has no kernels for this processor");
+  }
   if (const char* name = std::getenv("FASTNN_ISA"); name && *name) {
     try {
       isa_argument(name);

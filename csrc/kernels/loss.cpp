@@ -8,13 +8,19 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
+// The bindings refuse other labels outside of the classes; but labels belong to the caller, whose
+// other threads may write to them meanwhile, and no address may depend on that.
+constexpr bool counts(int64_t label, int64_t ignore_index, int64_t C) {
+  return label != ignore_index && label >= 0 && label < C;
+}
+
 template <class T>
 void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s, const T* x,
                            const int64_t* labels, int64_t ignore_index, T* loss, T* y) {
   parallel_rows(exec, s, [&](int64_t n) {
     const T* xn = x + n * s.C;
     const int64_t label = labels[n];
-    const bool ignored = label == ignore_index;
+    const bool ignored = !counts(label, ignore_index, s.C);
     if (ignored) loss[n] = 0;
     if (ignored && !y) return;
     const LogSumExp<T> l = log_sum_exp(s.C, xn);
@@ -31,7 +37,7 @@ void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s, const T* dl
     const T g = dloss[n];
     const int64_t label = labels[n];
     T* dxn = dx + n * s.C;
-    if (label == ignore_index) return map(0, s.C, [] { return V{}; }, dxn);
+    if (!counts(label, ignore_index, s.C)) return map(0, s.C, [] { return V{}; }, dxn);
     map(0, s.C, [g](V v) { return g * exp<T>(v); }, dxn, y + n * s.C);
     dxn[label] -= g;
   });
