@@ -399,3 +399,60 @@ def test_a_reader_that_goes_away(tiny, trained):
         child.stdout.close()
         assert child.stderr.read() == ""
     assert child.returncode == 1
+
+
+# --- an environment and files that cannot be ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "value"), [("FASTNN_ISA", "pentium"), ("FASTNN_NUM_THREADS", "-3")])
+def test_a_wrong_environment_variable_is_an_error_message(name, value):
+    result = run("info", env={**os.environ, name: value})
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"fastnn: error: {name}")
+    assert "Traceback" not in result.stderr
+    imported = subprocess.run(
+        [sys.executable, "-c", "import fastnn"], capture_output=True, text=True, env={**os.environ, name: value}
+    )
+    assert "ImportError" in imported.stderr
+
+
+@pytest.mark.parametrize("option", ["--data", "--resume"])
+def test_an_empty_path_is_not_the_same_as_none(option, tmp_path, capsys):
+    assert cli.main(["train", "lenet5", option, "", "--out", str(tmp_path / "c"), "--epochs", "1"]) == 1
+    assert not (tmp_path / "c").exists()
+    assert "error" in capsys.readouterr().err
+
+
+def test_too_many_threads(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "lenet5", "--threads", "4097"])
+    assert "below 4097" in capsys.readouterr().err
+
+
+def test_out_of_memory_is_an_error_message(monkeypatch, capsys):
+    def run_out(args):
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "_info", run_out)
+    assert cli.main(["info"]) == 1
+    assert "fastnn info: error: out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda config: None,
+        lambda config: {**config, "model": 3},
+        lambda config: {**config, "input": {}},
+        lambda config: {**config, "classes": None},
+        lambda config: {**config, "settings": {"lr": 0.1}},
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "predict"])
+def test_a_checkpoint_with_another_config(command, damage, trained, tmp_path, capsys):
+    metadata = fastnn.load_metadata(trained)
+    path = tmp_path / "other.safetensors"
+    fastnn.save(fastnn.load(trained), path, metadata={**metadata, "config": damage(metadata["config"])})
+    args = ["train", "lenet5", "--resume", str(path)] if command == "train" else ["predict", str(path), "x.png"]
+    assert cli.main(args) == 1
+    assert "not a checkpoint that `fastnn train` has written" in capsys.readouterr().err

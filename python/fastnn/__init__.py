@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from numpy import float32, float64, int64
 
-from . import ops
+try:
+    from . import ops
+except ImportError as error:
+    from .startup import leave_if_command
+
+    leave_if_command(error)
+    raise
 from .creation import arange, full, ones, ones_like, zeros, zeros_like
 from .function import Function
 from .gradcheck import gradcheck

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """exit codes:
   0    done
-  1    a file could not be read or written, or training has diverged
-  2    the command line is wrong
+  1    a file could not be read or written, training has diverged, or memory does not suffice
+  2    the command line or an environment variable is wrong
   130  stopped by Ctrl-C (143: by SIGTERM); training has written a checkpoint to go on from
 """
 
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(args.command, error, 2)
     except (OSError, ValueError, FloatingPointError) as error:
         return _complain(args.command, error, 1)
+    except MemoryError:
+        return _complain(args.command, MemoryError("out of memory"), 1)
 
 
 class _UsageError(Exception):
@@ -108,7 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         flag = "--" + name.replace("_", "-")
         train.add_argument(flag, type=kind, metavar="N", help=f"{text} (default: {_SETTINGS[name]})")
-    train.add_argument("--threads", type=positive, metavar="N", help="threads; the result is the same for any number")
+    train.add_argument(
+        "--threads",
+        type=_number(int, 1, below=4097),
+        metavar="N",
+        help="threads; the result is the same for any number",
+    )
     train.add_argument("--out", metavar="FILE", help="the checkpoint to write (default: MODEL.safetensors)")
     train.add_argument("--resume", metavar="FILE", help="go on from this checkpoint, writing to it (or to --out)")
 
@@ -202,7 +209,7 @@ def _train(args: argparse.Namespace) -> int:
     _check_writable(out)
     if args.threads:
         fastnn.set_num_threads(args.threads)
-    train, test = (MNIST(args.data, part) if args.data else MNISTSubset(part) for part in (True, False))
+    train, test = (MNIST(args.data, part) if args.data is not None else MNISTSubset(part) for part in (True, False))
 
     fastnn.manual_seed(settings["seed"])
     arguments = {"original": settings["original"]}
@@ -226,7 +233,7 @@ def _train(args: argparse.Namespace) -> int:
             "settings": settings,
         },
     )
-    if args.resume:
+    if args.resume is not None:
         trainer.resume(args.resume)
 
     parameters, threads = sum(p.numel() for p in model.parameters()), fastnn.get_num_threads()
@@ -257,7 +264,7 @@ def _train(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The settings of the run, from the command line or the checkpoint that it goes on from, and where it writes."""
     given = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
-    if not args.resume:
+    if args.resume is None:
         return _SETTINGS | given, args.out or f"{args.model}.safetensors"
     config = _read_config(args.resume)[1]
     if args.model != config["model"]["name"]:
@@ -277,8 +284,13 @@ def _read_config(path: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     from .training import read_checkpoint
 
     arrays, metadata = read_checkpoint(path)
-    config = metadata.get("config", {})
-    if not {"model", "input", "classes", "settings"} <= set(config):
+    config = metadata.get("config")
+    wanted = {"model": {"name", "arguments"}, "input": {"size", "mean", "std"}, "settings": {*_SETTINGS}}
+    if not (
+        isinstance(config, dict)
+        and isinstance(config.get("classes"), list)
+        and all(isinstance(config.get(key), dict) and names <= set(config[key]) for key, names in wanted.items())
+    ):
         raise ValueError(f"{path} is not a checkpoint that `fastnn train` has written")
     return arrays, config
 
