@@ -270,3 +270,36 @@ def test_reset_parameters_draws_anew():
 def test_functional_is_the_same_module():
     assert F.relu is fastnn.functional.relu
     assert set(F.__all__) == set(fastnn.functional.__all__)
+
+
+@pytest.mark.parametrize(
+    ("op", "call"),
+    [
+        ("conv2d: x", lambda a, t: F.conv2d(a, t)),
+        ("conv2d: weight", lambda a, t: F.conv2d(t, a)),
+        ("conv2d: bias", lambda a, t: F.conv2d(t, t, a)),
+        ("linear: x", lambda a, t: nn.Linear(2, 2)(a)),
+        ("linear: weight", lambda a, t: F.linear(t, a)),
+        ("linear: bias", lambda a, t: F.linear(t, t, a)),
+        ("max_pool2d: x", lambda a, t: nn.MaxPool2d(2)(a)),
+        ("avg_pool2d: x", lambda a, t: nn.AvgPool2d(2)(a)),
+        ("relu: x", lambda a, t: nn.ReLU()(a)),
+        ("sigmoid: x", lambda a, t: nn.Sigmoid()(a)),
+        ("tanh: x", lambda a, t: nn.Tanh()(a)),
+        ("softmax: x", lambda a, t: F.softmax(a, 0)),
+        ("log_softmax: x", lambda a, t: F.log_softmax(a, 0)),
+        ("dropout: x", lambda a, t: nn.Dropout()(a)),
+        ("cross_entropy: x", lambda a, t: F.cross_entropy(a, t)),
+        ("mse_loss: x", lambda a, t: F.mse_loss(a, t)),
+        ("Flatten: x", lambda a, t: nn.Flatten()(a)),
+    ],
+)
+def test_an_array_is_not_a_tensor(op, call):
+    array = np.ones((1, 2, 2, 2), np.float32)
+    with pytest.raises(TypeError, match=f"^{op} is ndarray; expected a Tensor"):
+        call(array, fastnn.as_tensor(array))
+
+
+def test_conv2d_names_itself_where_the_rank_is_wrong():
+    with pytest.raises(ValueError, match=r"^conv2d: x has shape \(2, 2\); expected \(N, C, H, W\) or \(C, H, W\)"):
+        F.conv2d(fastnn.ones(2, 2), fastnn.ones(1, 1, 1, 1))

@@ -41,6 +41,7 @@ __all__ = [
     "Tensor",
     "as_tensor",
     "enable_grad",
+    "expect_tensors",
     "is_grad_enabled",
     "no_grad",
     "record",
@@ -74,6 +75,13 @@ def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
                 )
                 break
     return out
+
+
+def expect_tensors(op: str, **arguments: Any) -> None:
+    """Raises TypeError, naming the operation and the argument, where an argument is not a tensor."""
+    for name, value in arguments.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{op}: {name} is {type(value).__name__}; expected a Tensor (see fastnn.as_tensor)")
 
 
 class Tensor(Holder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
-from ..tensor import Tensor, record
+from ..tensor import Tensor, expect_tensors, record
 
 
 def relu(x: Tensor) -> Tensor:
@@ -14,6 +14,7 @@ def relu(x: Tensor) -> Tensor:
         >>> fastnn.functional.relu(fastnn.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
+    expect_tensors("relu", x=x)
     y = ops.relu_forward(x.data)
     return record(y, lambda dy: ops.relu_backward(dy, y), x)
 
@@ -26,6 +27,7 @@ def sigmoid(x: Tensor) -> Tensor:
         >>> fastnn.functional.sigmoid(fastnn.tensor([-100.0, 0.0, 100.0]))
         tensor([0. , 0.5, 1. ])
     """
+    expect_tensors("sigmoid", x=x)
     y = ops.sigmoid_forward(x.data)
     return record(y, lambda dy: ops.sigmoid_backward(dy, y), x)
 
@@ -38,5 +40,6 @@ def tanh(x: Tensor) -> Tensor:
         >>> fastnn.functional.tanh(fastnn.tensor([-100.0, 0.0, 100.0]))
         tensor([-1.,  0.,  1.])
     """
+    expect_tensors("tanh", x=x)
     y = ops.tanh_forward(x.data)
     return record(y, lambda dy: ops.tanh_backward(dy, y), x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .. import ops
-from ..tensor import Array, Tensor, record
+from ..tensor import Array, Tensor, expect_tensors, record
 
 
 def conv2d(
@@ -40,6 +40,11 @@ def conv2d(
         >>> F.conv2d(fastnn.ones(1, 3, 8, 8), fastnn.ones(4, 3, 3, 3), padding=1).shape
         (1, 4, 8, 8)
     """
+    expect_tensors("conv2d", x=x, weight=weight)
+    if bias is not None:
+        expect_tensors("conv2d", bias=bias)
+    if x.ndim not in (3, 4):
+        raise ValueError(f"conv2d: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
     if x.ndim == 3:
         return conv2d(x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     window = stride, padding, dilation, groups

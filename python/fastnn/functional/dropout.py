@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..random import default_generator
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_tensors
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -22,6 +22,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         ValueError: `p` is not between 0 and 1.
         TypeError: `x` is not floating-point.
     """
+    expect_tensors("dropout", x=x)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is {p}; expected a probability from 0 to 1")
     if x.dtype.kind != "f":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
-from ..tensor import Array, Tensor, record
+from ..tensor import Array, Tensor, expect_tensors, record
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -26,6 +26,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         >>> F.linear(fastnn.ones(2, 3), fastnn.ones(4, 3)).shape
         (2, 4)
     """
+    expect_tensors("linear", x=x, weight=weight)
+    if bias is not None:
+        expect_tensors("linear", bias=bias)
     x_data, w_data = x.data, weight.data
     dx_wanted, dw_wanted = x.requires_grad, weight.requires_grad
     db_wanted = bias is not None and bias.requires_grad

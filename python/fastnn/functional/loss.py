@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..tensor import Array, Tensor, as_tensor, is_grad_enabled, record
+from ..tensor import Array, Tensor, as_tensor, expect_tensors, is_grad_enabled, record
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -33,6 +33,7 @@ def cross_entropy(x: Tensor, target: Any, ignore_index: int = -100, reduction: s
         >>> fastnn.functional.cross_entropy(logits, fastnn.tensor([0, 1]), reduction="none")
         tensor([0.1269, 0.6931])
     """
+    expect_tensors("cross_entropy", x=x)
     _check_reduction("cross_entropy", reduction)
     labels = as_tensor(target).data
     if x.ndim == 0:
@@ -87,6 +88,7 @@ def mse_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         >>> fastnn.functional.mse_loss(fastnn.tensor([1.0, 2.0]), fastnn.tensor([0.0, 0.0]))
         tensor(2.5)
     """
+    expect_tensors("mse_loss", x=x)
     _check_reduction("mse_loss", reduction)
     t = as_tensor(target)
     if t.shape != x.shape:

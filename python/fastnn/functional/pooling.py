@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from .. import ops
-from ..tensor import Array, Tensor, is_grad_enabled, record
+from ..tensor import Array, Tensor, expect_tensors, is_grad_enabled, record
 
 IntPair: TypeAlias = int | Sequence[int]
 
@@ -101,6 +101,7 @@ def avg_pool2d(
 
 
 def _is_batched(name: str, x: Tensor) -> bool:
+    expect_tensors(name, x=x)
     if x.ndim not in (3, 4):
         raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
     return x.ndim == 4

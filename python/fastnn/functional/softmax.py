@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
-from ..tensor import Tensor, record
+from ..tensor import Tensor, expect_tensors, record
 
 
 def softmax(x: Tensor, dim: int) -> Tensor:
@@ -20,6 +20,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
         tensor([[0.5, 0.5],
                 [1. , 0. ]])
     """
+    expect_tensors("softmax", x=x)
     y = ops.softmax_forward(x.data, dim)
     return record(y, lambda dy: ops.softmax_backward(dy, y, dim), x)
 
@@ -35,5 +36,6 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
         >>> fastnn.functional.log_softmax(fastnn.tensor([1000.0, 0.0]), dim=0)
         tensor([    0., -1000.])
     """
+    expect_tensors("log_softmax", x=x)
     y = ops.log_softmax_forward(x.data, dim)
     return record(y, lambda dy: ops.log_softmax_backward(dy, y, dim), x)

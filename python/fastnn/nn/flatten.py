@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_tensors
 from .module import Module
 
 
@@ -16,6 +16,7 @@ class Flatten(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) -> (N, features)."""
+        expect_tensors("Flatten", x=x)
         return x.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
