@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 import threading
 import warnings
 import weakref
@@ -824,3 +825,14 @@ def test_errors(name):
     call, kind, message = ERRORS[name]
     with pytest.raises(kind, match=message):
         call()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+def test_copies_are_of_leaves(copied):
+    leaf = fastnn.tensor([1.0, 2.0], requires_grad=True)
+    twin = copied(leaf)
+    assert twin.requires_grad
+    assert twin.data is not leaf.data
+    assert twin.tolist() == leaf.tolist()
+    with pytest.raises(RuntimeError, match="a recorded operation made the tensor"):
+        copied(leaf * 2)

@@ -90,6 +90,12 @@ class Holder:
             parts.append("requires_grad=True")
         return f"tensor({', '.join(parts)})"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For `copy` and `pickle`: a copy of a recorded tensor would send its gradients to copies of the leaves."""
+        if self._node is not None:
+            raise RuntimeError("copy: a recorded operation made the tensor; copy or pickle what detach() returns")
+        return super().__reduce_ex__(protocol)
+
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made it."""
