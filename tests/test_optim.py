@@ -352,3 +352,9 @@ def test_schedule_errors():
         lr_scheduler.CosineAnnealingLR(3, 10)
     with pytest.raises(NotImplementedError, match="LRScheduler defines no get_lr"):
         lr_scheduler.LRScheduler(optimizer).step()
+
+
+@pytest.mark.parametrize("name", ["lr", "momentum", "dampening", "weight_decay"])
+def test_an_option_that_is_no_number_is_named(name):
+    with pytest.raises(TypeError, match=f"SGD: {name} is 'x'; expected a number"):
+        SGD([fastnn.Parameter(fastnn.ones(1))], **{name: "x"})

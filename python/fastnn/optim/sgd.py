@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from .. import ops
 from ..tensor import Tensor
 from .optimizer import Array, Group, Optimizer, empty_like
@@ -62,6 +64,9 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_options(self, group: Group) -> None:
+        for name in ("lr", "momentum", "dampening", "weight_decay"):
+            if not isinstance(group[name], (int, float, np.number)):
+                raise TypeError(f"SGD: {name} is {group[name]!r}; expected a number")
         for name in ("lr", "momentum", "weight_decay"):
             if not group[name] >= 0:
                 raise ValueError(f"SGD: {name} is {group[name]}; expected at least 0")
