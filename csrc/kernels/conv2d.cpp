@@ -5,7 +5,6 @@
 // zeros; for few input channels it goes by columns.
 #include "conv2d.h"
 
-#include "elementwise.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -163,8 +162,14 @@ template <class T>
 bool all_finite(const Exec& exec, int64_t n, const T* x) {
   bool finite = true;
   parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
-    const auto add_zero = [](Vec<T> sum, Vec<T> v) { return sum + (v - v); };
-    const Vec<T> sum = fold(end - begin, Vec<T>{}, T(0), add_zero, x + begin);
+    Vec<T> sum{};
+    int64_t i = begin;
+    for (; i + lanes<T> <= end; i += lanes<T>) {
+      const Vec<T> v = load(x + i);
+      sum += v - v;
+    }
+    const Vec<T> rest = load(x + i, end - i);
+    sum += rest - rest;
     if (reduce_add<T>(sum) != 0) __atomic_store_n(&finite, false, __ATOMIC_RELAXED);
   });
   return finite;

@@ -112,13 +112,16 @@ struct Strip {
   }
 
  private:
+  // Rows are often shorter than a call of memset or memcpy takes.
   template <class T>
   static void zero(T* to, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] = 0;
+    for (; n >= lanes<T>; n -= lanes<T>, to += lanes<T>) store(to, Vec<T>{});
+    store(to, Vec<T>{}, n);
   }
   template <class T>
   static void copy(T* to, const T* from, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    for (; n >= lanes<T>; n -= lanes<T>, to += lanes<T>, from += lanes<T>) store(to, load(from));
+    store(to, load(from, n), n);
   }
 };
 

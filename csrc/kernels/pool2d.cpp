@@ -227,7 +227,7 @@ FASTNN_INLINE int64_t element_at(int64_t distance, int64_t dilation) {
   return distance % dilation == 0 ? distance / dilation : -1;
 }
 
-// dx = sum of share(part, p, q, position, dy_at) over the windows (p, q) that cover the pixel with
+// dx = sum of share(part, p, q, dy_at)(position) over the windows (p, q) that cover the pixel with
 // this position, for each pixel and vector of channels.
 template <class T, class Share>
 void gather(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& share_of) {
@@ -256,7 +256,7 @@ void gather(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& shar
             int64_t dy_at = ((n * s.P + p) * s.Q + cols.begin) * s.C + c;
             for (int64_t q = cols.begin; q < cols.end; ++q, dy_at += s.C) {
               const int64_t i = element_at(w - q * s.stride_w, s.dilation_w);
-              if (i >= 0) sum += share(part, p, q, r * s.S + i, dy_at);
+              if (i >= 0) sum += share(part, p, q, dy_at)(r * s.S + i);
             }
           }
           store(dx + dx_at + c, sum, part);
@@ -279,20 +279,24 @@ void gather_disjoint(const Exec& exec, const Pool2dShape& shape, T* dx, const Sh
       const int64_t n = row / s.H, h = row % s.H + s.pad_h;
       const int64_t p = h / s.stride_h, r = h % s.stride_h;
       const int64_t q_end = p < s.P && r < s.R ? s.Q : 0;
-      int64_t q = s.pad_w / s.stride_w, i = s.pad_w % s.stride_w;
+      int64_t q = s.pad_w / s.stride_w, i = s.pad_w % s.stride_w, count;
       int64_t dy_at = ((n * s.P + p) * s.Q + q) * s.C;
-      for (int64_t w = 0; w < s.W; ++w, dx_at += s.C) {
-        const bool covered = q < q_end && i < s.S;
-        const int64_t room = min_of(covered ? dy_end - dy_at : dx_end, dx_end - dx_at);
+      for (int64_t w = 0; w < s.W; w += count, dx_at += count * s.C, dy_at += s.C, ++q, i = 0) {
+        count = min_of(s.stride_w - i, s.W - w);  // pixels up to the next window
+        const int64_t covered = q < q_end ? min_of(max_of(s.S - i, 0), count) : 0;
+        const int64_t dx_room = dx_end - dx_at - (count - 1) * s.C;
+        // With several vectors a pixel, what is stored too much would hit the next one too late.
+        const int64_t room =
+            s.C > lanes<T> ? 0 : min_of(covered ? dy_end - dy_at : dx_end, dx_room);
         for_each_vector<T>(s.C, room, [&](auto part, int64_t c) {
-          const Vec<T> none{};
-          store(dx + dx_at + c, covered ? share(part, p, q, r * s.S + i, dy_at + c) : none, part);
+          T* to = dx + dx_at + c;
+          if (covered > 0) {
+            const auto share_at = share(part, p, q, dy_at + c);
+            for (int64_t k = 0; k < covered; ++k, to += s.C)
+              store(to, share_at(r * s.S + i + k), part);
+          }
+          for (int64_t k = covered; k < count; ++k, to += s.C) store(to, Vec<T>{}, part);
         });
-        if (++i == s.stride_w) {
-          i = 0;
-          ++q;
-          dy_at += s.C;
-        }
       }
     }
   });
@@ -311,9 +315,13 @@ void gather_any(const Exec& exec, const Pool2dShape& s, T* dx, const Share& shar
 template <class T, class Position>
 void max_backward(const Exec& exec, const Pool2dShape& s, const T* dy, const Position* argmax,
                   T* dx) {
-  gather_any(exec, s, dx, [=](auto part, int64_t, int64_t, int64_t position, int64_t at) {
-    const IntVec<T> won = load_positions<T>(argmax + at, part) == splat_index<T>(position);
-    return won ? load(dy + at, part) : Vec<T>{};
+  gather_any(exec, s, dx, [=](auto part, int64_t, int64_t, int64_t at) {
+    const IntVec<T> winner = load_positions<T>(argmax + at, part);
+    const Vec<T> v = load(dy + at, part);
+    return [=](int64_t position) {
+      const IntVec<T> won = winner == splat_index<T>(position);
+      return won ? v : Vec<T>{};
+    };
   });
 }
 
@@ -334,8 +342,9 @@ void avg_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, T*
   const bool alike = s.divisor != 0 ||
                      (divisor(s, 0, 0) == s.R * s.S && divisor(s, s.P - 1, s.Q - 1) == s.R * s.S);
   const T common = factor(0, 0);
-  gather_any(exec, s, dx, [=](auto part, int64_t p, int64_t q, int64_t, int64_t at) {
-    return load(dy + at, part) * splat(alike ? common : factor(p, q));
+  gather_any(exec, s, dx, [=](auto part, int64_t p, int64_t q, int64_t at) {
+    const Vec<T> v = load(dy + at, part) * splat(alike ? common : factor(p, q));
+    return [=](int64_t) { return v; };
   });
 }
 
