@@ -104,7 +104,7 @@ struct Window {
 template <class T>
 int64_t rows_grain(const Pool2dShape& s, int64_t width, int64_t windows) {
   const int64_t row = max_of(1, width * round_up(s.C, lanes<T>)) * min_of(windows, 64);
-  return ceil_div(int64_t{1} << 18, row);
+  return ceil_div(int64_t{1} << 16, row);
 }
 
 // Calls run(part, c) for each vector of the C channels of a pixel, of which the last may be a part.
