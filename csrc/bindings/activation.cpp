@@ -20,7 +20,7 @@ py::array backward(const char* op, Activation activation, py::handle dy_object,
                    py::handle y_object) {
   const py::array y = dense(real_array(op, "y", y_object));
   py::array dy = real_array_like(op, "dy", dy_object, y, "y");
-  check_shape(op, "dy", dy, Shape(y.shape(), y.shape() + y.ndim()));
+  check_shape(op, "dy", dy, shape_of(y));
   dy = with_layout_of(y, dy);
   py::array dx = empty_like(op, y);
   by_type(real_type(op, "y", y), [&]<class T>() {

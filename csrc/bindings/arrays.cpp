@@ -60,8 +60,6 @@ bool has_strides(const py::array& a, const Shape& strides) {
   return true;
 }
 
-Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
-
 py::dtype dtype_of(Real type) {
   return type == Real::f32 ? py::dtype::of<float>() : py::dtype::of<double>();
 }

@@ -30,10 +30,9 @@ std::string text(const Parts&... parts) {
   (out << ... << parts);
   return out.str();
 }
+inline Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
 std::string shape_text(const Shape& shape);  // "(2, 3)"
-inline std::string shape_text(const py::array& a) {
-  return shape_text(Shape(a.shape(), a.shape() + a.ndim()));
-}
+inline std::string shape_text(const py::array& a) { return shape_text(shape_of(a)); }
 
 template <class... Parts>
 [[noreturn]] void value_error(const Parts&... parts) {

@@ -83,8 +83,6 @@ Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const W
           .groups = window.groups};
 }
 
-Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
-
 py::array forward(py::handle x_object, py::handle w_object, const py::object& b_object,
                   py::handle stride, py::handle padding, py::handle dilation, int64_t groups) {
   const char* const op = "conv2d_forward";

@@ -65,8 +65,6 @@ Pool2dShape pool_shape(const char* op, const Shape& x, const Windows& w) {
   return s;
 }
 
-Shape shape_of(const py::array& a) { return Shape(a.shape(), a.shape() + a.ndim()); }
-
 py::dtype argmax_type(const Pool2dShape& s) {
   return argmax_bytes(s) == 1 ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>();
 }

@@ -55,7 +55,7 @@ py::array backward(const char* op, const Entry& entry, py::handle dy_object, py:
   py::array y = real_array(op, "y", y_object);
   const py::ssize_t axis = axis_of(op, y, axis_argument);
   py::array dy = real_array_like(op, "dy", dy_object, y, "y");
-  check_shape(op, "dy", dy, Shape(y.shape(), y.shape() + y.ndim()));
+  check_shape(op, "dy", dy, shape_of(y));
   y = with_axis_innermost(y, axis);
   dy = with_layout_of(y, dy);
   const SoftmaxShape shape = rows(y, axis);

@@ -15,36 +15,9 @@ bool is_matrix_product(const Conv2dShape& s) {
          s.pad_w == 0 && s.groups == 1 && s.P == s.H && s.Q == s.W;
 }
 
-// The matrix products of a 1x1 convolution are those of a linear layer over N H W pixels.
-constexpr GemmShape forward_gemm(const Conv2dShape& s) {
-  return {.M = s.N * s.P * s.Q,
-          .N = s.K,
-          .K = s.C,
-          .a_row = s.C,
-          .a_col = 1,
-          .b_row = 1,
-          .b_col = s.C,
-          .c_row = s.K};
-}
-constexpr GemmShape backward_input_gemm(const Conv2dShape& s) {
-  return {.M = s.N * s.P * s.Q,
-          .N = s.C,
-          .K = s.K,
-          .a_row = s.K,
-          .a_col = 1,
-          .b_row = s.C,
-          .b_col = 1,
-          .c_row = s.C};
-}
-constexpr GemmShape backward_weight_gemm(const Conv2dShape& s) {
-  return {.M = s.K,
-          .N = s.C,
-          .K = s.N * s.P * s.Q,
-          .a_row = 1,
-          .a_col = s.K,
-          .b_row = s.C,
-          .b_col = 1,
-          .c_row = s.C};
+// A 1x1 convolution is a linear layer over N P Q pixels.
+constexpr LinearShape pixels(const Conv2dShape& s) {
+  return {.N = s.N * s.P * s.Q, .I = s.C, .O = s.K};
 }
 
 TapGrid forward_grid(const Conv2dShape& s) {
@@ -202,7 +175,7 @@ void narrow_gradient(const Exec& exec, const Conv2dShape& s, const Neighbours& w
 
 template <class T>
 size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
-  if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(s), threads, sizeof(T));
+  if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(pixels(s)), threads, sizeof(T));
   const size_t alone = tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1) return alone;
@@ -216,7 +189,7 @@ size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
 
 template <class T>
 void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
-  if (is_matrix_product(s)) return gemm(exec, forward_gemm(s), x, w, b, y, false);
+  if (is_matrix_product(s)) return gemm(exec, forward_gemm(pixels(s)), x, w, b, y, false);
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1 || !all_finite(exec, s.N * s.H * s.W * s.C, x)) {
     return tap_grid(exec, forward_grid(s), x, w, b, y);
@@ -238,7 +211,8 @@ bool by_columns(const Conv2dShape& s) {
 
 template <class T>
 size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
-  if (is_matrix_product(s)) return gemm_scratch_bytes(backward_input_gemm(s), threads, sizeof(T));
+  if (is_matrix_product(s))
+    return gemm_scratch_bytes(backward_input_gemm(pixels(s)), threads, sizeof(T));
   if (by_columns<T>(s)) return columns_backward_input_scratch_bytes(s, threads, sizeof(T));
   size_t bytes = 0;
   for_each_residue(s, [&](const TapGrid& grid, int64_t) {
@@ -251,7 +225,8 @@ size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
 template <class T>
 void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w, T* dx) {
   const T* no_bias = nullptr;
-  if (is_matrix_product(s)) return gemm(exec, backward_input_gemm(s), dy, w, no_bias, dx, false);
+  if (is_matrix_product(s))
+    return gemm(exec, backward_input_gemm(pixels(s)), dy, w, no_bias, dx, false);
   if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, dx);
   for_each_residue(s, [&](const TapGrid& grid, int64_t first) {
     tap_grid(exec, grid, dy, w, no_bias, dx + first);
@@ -263,7 +238,7 @@ size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
   const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
   size_t bytes;
   if (is_matrix_product(s)) {
-    bytes = gemm_scratch_bytes(backward_weight_gemm(s), threads, sizeof(T));
+    bytes = gemm_scratch_bytes(backward_weight_gemm(pixels(s)), threads, sizeof(T));
   } else {
     const Neighbours wide = neighbours<T>(s);
     Pieces pieces(nullptr);
@@ -279,7 +254,7 @@ void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const 
   const T* no_bias = nullptr;
   const Neighbours wide = neighbours<T>(s);
   if (is_matrix_product(s)) {
-    gemm(exec, backward_weight_gemm(s), dy, x, no_bias, dw, accumulate);
+    gemm(exec, backward_weight_gemm(pixels(s)), dy, x, no_bias, dw, accumulate);
   } else if (wide.count == 1) {
     direct_backward_weight(exec, s, dy, x, dw, accumulate);
   } else {

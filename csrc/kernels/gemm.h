@@ -130,5 +130,37 @@ void run_tile(int64_t rows, const TileArgs<T>& t) {
 // Cuts n rows into ceil(n / tile_rows) tiles of almost equal height: the first row of tile i.
 FASTNN_INLINE int64_t tile_begin(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
 
+// The matrix products of a linear layer: y = x w^T, dx = dy w, dw = dy^T x.
+constexpr GemmShape forward_gemm(const LinearShape& s) {
+  return {.M = s.N,
+          .N = s.O,
+          .K = s.I,
+          .a_row = s.I,
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = s.I,
+          .c_row = s.O};
+}
+constexpr GemmShape backward_input_gemm(const LinearShape& s) {
+  return {.M = s.N,
+          .N = s.I,
+          .K = s.O,
+          .a_row = s.O,
+          .a_col = 1,
+          .b_row = s.I,
+          .b_col = 1,
+          .c_row = s.I};
+}
+constexpr GemmShape backward_weight_gemm(const LinearShape& s) {
+  return {.M = s.O,
+          .N = s.I,
+          .K = s.N,
+          .a_row = 1,
+          .a_col = s.O,
+          .b_row = s.I,
+          .b_col = 1,
+          .c_row = s.I};
+}
+
 }  // namespace
 }  // namespace fastnn::FASTNN_ISA

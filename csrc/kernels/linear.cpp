@@ -7,37 +7,6 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr GemmShape forward_gemm(const LinearShape& s) {
-  return {.M = s.N,
-          .N = s.O,
-          .K = s.I,
-          .a_row = s.I,
-          .a_col = 1,
-          .b_row = 1,
-          .b_col = s.I,
-          .c_row = s.O};
-}
-constexpr GemmShape backward_input_gemm(const LinearShape& s) {
-  return {.M = s.N,
-          .N = s.I,
-          .K = s.O,
-          .a_row = s.O,
-          .a_col = 1,
-          .b_row = s.I,
-          .b_col = 1,
-          .c_row = s.I};
-}
-constexpr GemmShape backward_weight_gemm(const LinearShape& s) {
-  return {.M = s.O,
-          .N = s.I,
-          .K = s.N,
-          .a_row = 1,
-          .a_col = s.O,
-          .b_row = s.I,
-          .b_col = 1,
-          .c_row = s.I};
-}
-
 template <class T>
 size_t linear_scratch_bytes(const LinearShape& s, int threads) {
   size_t bytes = column_sums_scratch_bytes(s.N, s.O, sizeof(T));
