@@ -186,7 +186,8 @@ ThreadReport thread_report() {
 void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body,
                      void* context) noexcept {
   if (n <= 0) return;
-  const int64_t wanted = std::min<int64_t>(threads, n / std::max<int64_t>(1, grain));
+  [[maybe_unused]] const int64_t wanted =
+      std::min<int64_t>(threads, n / std::max<int64_t>(1, grain));
 #ifdef _OPENMP
   if (wanted > 1 && !forked) {
     used_openmp = true;
