@@ -51,12 +51,15 @@ struct Conv2dShape {
 
 // x (N, C, H, W), windows R x S, y (N, C, P, Q). pad_h and pad_w on both sides; a window may reach
 // beyond the padding (ceil_mode). divisor: 0 for the window size (as count_include_pad says), or
-// the number to divide by.
+// the number to divide by. adaptive: window p of P spans the rows floor(p H / P) to
+// ceil((p + 1) H / P) - 1, and likewise the columns; R x S is then at least as large as any window,
+// and stride, pad, dilation, count_include_pad and divisor say nothing.
 struct Pool2dShape {
   int64_t N, C, H, W, R, S, P, Q;
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   bool count_include_pad;
   int64_t divisor;
+  bool adaptive = false;
 };
 
 // x (N, I), w (O, I), y (N, O).

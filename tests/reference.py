@@ -277,6 +277,54 @@ def avg_pool2d_backward(
     return unpad(dxp, padding, input_size[2:])
 
 
+def adaptive_windows(size, count):
+    """Begin and end of each of `count` windows over `size` elements."""
+    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
+
+
+@in_float64
+def adaptive_max_pool2d_forward(x, output_size):
+    """(y, at): where in its flattened image each maximum stands."""
+    y = np.empty((*x.shape[:2], *output_size))
+    at = np.empty(y.shape, np.int64)
+    positions = np.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
+    for p, (top, bottom) in enumerate(adaptive_windows(x.shape[2], output_size[0])):
+        for q, (left, right) in enumerate(adaptive_windows(x.shape[3], output_size[1])):
+            window = x[:, :, top:bottom, left:right].reshape(*x.shape[:2], (bottom - top) * (right - left))
+            winner = window.argmax(-1)  # the first NaN, else the first maximum
+            y[:, :, p, q] = np.take_along_axis(window, winner[..., None], -1)[..., 0]
+            at[:, :, p, q] = positions[top:bottom, left:right].ravel()[winner]
+    return y, at
+
+
+@in_float64
+def adaptive_max_pool2d_backward(dy, at, input_size):
+    N, C, H, W = input_size
+    dx = np.zeros((N, C, H * W))
+    for n, c in np.ndindex(N, C):
+        np.add.at(dx[n, c], at[n, c].ravel(), dy[n, c].ravel())
+    return dx.reshape(input_size)
+
+
+@in_float64
+def adaptive_avg_pool2d_forward(x, output_size):
+    y = np.empty((*x.shape[:2], *output_size))
+    for p, (top, bottom) in enumerate(adaptive_windows(x.shape[2], output_size[0])):
+        for q, (left, right) in enumerate(adaptive_windows(x.shape[3], output_size[1])):
+            y[:, :, p, q] = x[:, :, top:bottom, left:right].mean((2, 3))
+    return y
+
+
+@in_float64
+def adaptive_avg_pool2d_backward(dy, input_size):
+    dx = np.zeros(input_size)
+    for p, (top, bottom) in enumerate(adaptive_windows(input_size[2], dy.shape[2])):
+        for q, (left, right) in enumerate(adaptive_windows(input_size[3], dy.shape[3])):
+            share = dy[:, :, p, q] / ((bottom - top) * (right - left))
+            dx[:, :, top:bottom, left:right] += share[:, :, None, None]
+    return dx
+
+
 # Activations --------------------------------------------------------------------------------------
 
 

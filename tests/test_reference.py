@@ -352,6 +352,32 @@ def test_avg_pool2d_equals_pytorch(torch, rng, shape, kwargs):
     assert_same(ref.avg_pool2d_backward(dy, shape, **kwargs), dx)
 
 
+ADAPTIVE = [((2, 2, 5, 7), (2, 3)), ((1, 3, 6, 4), (1, 1)), ((1, 2, 3, 4), (5, 4)), ((0, 2, 3, 4), (2, 2))]
+
+
+@pytest.mark.parametrize(("shape", "output_size"), ADAPTIVE)
+def test_adaptive_pool2d_gradients(rng, shape, output_size):
+    x, dy = without_ties(rng, shape), rng.normal(size=(*shape[:2], *output_size))
+    _, at = ref.adaptive_max_pool2d_forward(x, output_size)
+    dx = ref.adaptive_max_pool2d_backward(dy, at, shape)
+    assert_gradient(dx, lambda x: ref.adaptive_max_pool2d_forward(x, output_size)[0], x, dy)
+    dx = ref.adaptive_avg_pool2d_backward(dy, shape)
+    assert_gradient(dx, lambda x: ref.adaptive_avg_pool2d_forward(x, output_size), x, dy)
+
+
+@pytest.mark.parametrize(("shape", "output_size"), ADAPTIVE)
+def test_adaptive_pool2d_equals_pytorch(torch, rng, shape, output_size):
+    x, dy = rng.normal(size=shape), rng.normal(size=(*shape[:2], *output_size))
+    F = torch.nn.functional
+    y, dx = torch_autograd(torch, lambda x: F.adaptive_max_pool2d(x, output_size), dy, x)
+    expected, at = ref.adaptive_max_pool2d_forward(x, output_size)
+    assert_same(y, expected)
+    assert_same(dx, ref.adaptive_max_pool2d_backward(dy, at, shape))
+    y, dx = torch_autograd(torch, lambda x: F.adaptive_avg_pool2d(x, output_size), dy, x)
+    assert_same(y, ref.adaptive_avg_pool2d_forward(x, output_size))
+    assert_same(dx, ref.adaptive_avg_pool2d_backward(dy, shape))
+
+
 # Activations --------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-// fastnn.ops: max_pool2d_forward, max_pool2d_backward, avg_pool2d_forward, avg_pool2d_backward.
+// fastnn.ops: max_pool2d_*, avg_pool2d_*, adaptive_max_pool2d_*, adaptive_avg_pool2d_*.
 #include "arrays.h"
 
 namespace fastnn {
@@ -69,14 +69,55 @@ py::dtype argmax_type(const Pool2dShape& s) {
   return argmax_bytes(s) == 1 ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>();
 }
 
-py::tuple max_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
-                      py::handle padding, py::handle dilation, bool ceil_mode, bool return_argmax) {
-  const char* const op = "max_pool2d_forward";
-  py::array x = real_array(op, "x", x_object, 4);
-  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
-  const Pool2dShape s = pool_shape(op, shape_of(x), w);
-  const Real type = real_type(op, "x", x);
+// 0 stands for the window size.
+void set_divisor(const char* op, Pool2dShape& s, bool count_include_pad, py::handle divisor) {
+  s.count_include_pad = count_include_pad;
+  if (divisor.is_none()) return;
+  s.divisor = integer(op, "divisor_override", divisor, -largest_size);
+  if (s.divisor == 0) value_error(op, ": divisor_override is 0; expected another int or None");
+}
 
+// The size of P adaptive windows along one dimension where they all have the same, and otherwise a
+// bound of their sizes.
+int64_t adaptive_extent(const char* op, const char* dimension, int64_t size, int64_t P) {
+  if (size == 0) value_error(op, ": the input has ", dimension, " 0; expected at least 1");
+  return size / P + (size % P == 0 ? 0 : 2);
+}
+
+Pool2dShape adaptive_shape(const char* op, const Shape& x, Pair output) {
+  Pool2dShape s{};
+  s.N = x[0];
+  s.C = x[1];
+  s.H = x[2];
+  s.W = x[3];
+  s.P = output.h;
+  s.Q = output.w;
+  s.R = adaptive_extent(op, "height", s.H, s.P);
+  s.S = adaptive_extent(op, "width", s.W, s.Q);
+  s.stride_h = s.R;
+  s.stride_w = s.S;
+  s.dilation_h = s.dilation_w = 1;
+  s.adaptive = s.H % s.P != 0 || s.W % s.Q != 0;
+  return s;
+}
+
+// An int, a pair, or a pair in which None stands for the input's size.
+Pair output_size_argument(const char* op, py::handle object, const Shape& x) {
+  if (object.is_none()) return {x[2], x[3]};
+  if (!py::isinstance<py::tuple>(object) && !py::isinstance<py::list>(object)) {
+    return pair(op, "output_size", object, 1);
+  }
+  const auto sizes = py::reinterpret_borrow<py::sequence>(object);
+  py::list given;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const py::object size = sizes[i];
+    given.append(size.is_none() && i < 2 ? py::object(py::int_(x[i + 2])) : size);
+  }
+  return pair(op, "output_size", given, 1);
+}
+
+py::tuple max_forward(const char* op, py::array x, const Pool2dShape& s, bool return_argmax) {
+  const Real type = real_type(op, "x", x);
   x = channels_last(x);
   py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);
   py::object argmax = py::none();
@@ -95,18 +136,13 @@ py::tuple max_forward(py::handle x_object, py::handle kernel_size, py::handle st
   return py::make_tuple(y, argmax);
 }
 
-py::array max_backward(py::handle dy_object, py::handle argmax_object, py::handle input_size,
-                       py::handle kernel_size, py::handle stride, py::handle padding,
-                       py::handle dilation, bool ceil_mode) {
-  const char* const op = "max_pool2d_backward";
-  py::array dy = real_array(op, "dy", dy_object, 4);
+py::array max_backward(const char* op, py::array dy, py::handle argmax_object,
+                       const Pool2dShape& s) {
   py::array argmax = as_array(op, "argmax", argmax_object);
-  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
-  const Pool2dShape s = pool_shape(op, shape_argument(op, "input_size", input_size, 4), w);
   check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
   if (!argmax.dtype().equal(argmax_type(s))) {
     type_error(op, ": argmax has dtype ", std::string(py::str(argmax.dtype())), "; expected ",
-               std::string(py::str(argmax_type(s))), " for kernel_size ", text_of(w.kernel));
+               std::string(py::str(argmax_type(s))), " for kernel_size ", text_of({s.R, s.S}));
   }
   check_shape(op, "argmax", argmax, {s.N, s.C, s.P, s.Q});
   const Real type = real_type(op, "dy", dy);
@@ -124,24 +160,8 @@ py::array max_backward(py::handle dy_object, py::handle argmax_object, py::handl
   return dx;
 }
 
-// 0 stands for the window size.
-void set_divisor(const char* op, Pool2dShape& s, bool count_include_pad, py::handle divisor) {
-  s.count_include_pad = count_include_pad;
-  if (divisor.is_none()) return;
-  s.divisor = integer(op, "divisor_override", divisor, -largest_size);
-  if (s.divisor == 0) value_error(op, ": divisor_override is 0; expected another int or None");
-}
-
-py::array avg_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
-                      py::handle padding, bool ceil_mode, bool count_include_pad,
-                      py::handle divisor_override) {
-  const char* const op = "avg_pool2d_forward";
-  py::array x = real_array(op, "x", x_object, 4);
-  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
-  Pool2dShape s = pool_shape(op, shape_of(x), w);
-  set_divisor(op, s, count_include_pad, divisor_override);
+py::array avg_forward(const char* op, py::array x, const Pool2dShape& s) {
   const Real type = real_type(op, "x", x);
-
   x = channels_last(x);
   py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);
   by_type(type, [&]<class T>() {
@@ -153,17 +173,9 @@ py::array avg_forward(py::handle x_object, py::handle kernel_size, py::handle st
   return y;
 }
 
-py::array avg_backward(py::handle dy_object, py::handle input_size, py::handle kernel_size,
-                       py::handle stride, py::handle padding, bool ceil_mode,
-                       bool count_include_pad, py::handle divisor_override) {
-  const char* const op = "avg_pool2d_backward";
-  py::array dy = real_array(op, "dy", dy_object, 4);
-  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
-  Pool2dShape s = pool_shape(op, shape_argument(op, "input_size", input_size, 4), w);
-  set_divisor(op, s, count_include_pad, divisor_override);
+py::array avg_backward(const char* op, py::array dy, const Pool2dShape& s) {
   check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
   const Real type = real_type(op, "dy", dy);
-
   dy = channels_last(dy);
   py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
   by_type(type, [&]<class T>() {
@@ -175,27 +187,123 @@ py::array avg_backward(py::handle dy_object, py::handle input_size, py::handle k
   return dx;
 }
 
+py::tuple max_pool2d_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
+                             py::handle padding, py::handle dilation, bool ceil_mode,
+                             bool return_argmax) {
+  const char* const op = "max_pool2d_forward";
+  const py::array x = real_array(op, "x", x_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
+  return max_forward(op, x, pool_shape(op, shape_of(x), w), return_argmax);
+}
+
+py::array max_pool2d_backward(py::handle dy_object, py::handle argmax, py::handle input_size,
+                              py::handle kernel_size, py::handle stride, py::handle padding,
+                              py::handle dilation, bool ceil_mode) {
+  const char* const op = "max_pool2d_backward";
+  const py::array dy = real_array(op, "dy", dy_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
+  const Shape x = shape_argument(op, "input_size", input_size, 4);
+  return max_backward(op, dy, argmax, pool_shape(op, x, w));
+}
+
+py::array avg_pool2d_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
+                             py::handle padding, bool ceil_mode, bool count_include_pad,
+                             py::handle divisor_override) {
+  const char* const op = "avg_pool2d_forward";
+  const py::array x = real_array(op, "x", x_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  Pool2dShape s = pool_shape(op, shape_of(x), w);
+  set_divisor(op, s, count_include_pad, divisor_override);
+  return avg_forward(op, x, s);
+}
+
+py::array avg_pool2d_backward(py::handle dy_object, py::handle input_size, py::handle kernel_size,
+                              py::handle stride, py::handle padding, bool ceil_mode,
+                              bool count_include_pad, py::handle divisor_override) {
+  const char* const op = "avg_pool2d_backward";
+  const py::array dy = real_array(op, "dy", dy_object, 4);
+  const Windows w = windows(op, kernel_size, stride, padding, py::int_(1), ceil_mode);
+  Pool2dShape s = pool_shape(op, shape_argument(op, "input_size", input_size, 4), w);
+  set_divisor(op, s, count_include_pad, divisor_override);
+  return avg_backward(op, dy, s);
+}
+
+py::tuple adaptive_max_pool2d_forward(py::handle x_object, py::handle output_size,
+                                      bool return_argmax) {
+  const char* const op = "adaptive_max_pool2d_forward";
+  const py::array x = real_array(op, "x", x_object, 4);
+  const Shape size = shape_of(x);
+  const Pair output = output_size_argument(op, output_size, size);
+  return max_forward(op, x, adaptive_shape(op, size, output), return_argmax);
+}
+
+// The shape of which dy is the gradient.
+Pool2dShape adaptive_shape_of(const char* op, const py::array& dy, py::handle input_size) {
+  const Shape x = shape_argument(op, "input_size", input_size, 4);
+  if (dy.shape(2) == 0 || dy.shape(3) == 0) {
+    value_error(op, ": dy has shape ", shape_text(dy),
+                "; expected a height and width of 1 or more");
+  }
+  return adaptive_shape(op, x, {dy.shape(2), dy.shape(3)});
+}
+
+py::array adaptive_max_pool2d_backward(py::handle dy_object, py::handle argmax,
+                                       py::handle input_size) {
+  const char* const op = "adaptive_max_pool2d_backward";
+  const py::array dy = real_array(op, "dy", dy_object, 4);
+  return max_backward(op, dy, argmax, adaptive_shape_of(op, dy, input_size));
+}
+
+py::array adaptive_avg_pool2d_forward(py::handle x_object, py::handle output_size) {
+  const char* const op = "adaptive_avg_pool2d_forward";
+  const py::array x = real_array(op, "x", x_object, 4);
+  const Shape size = shape_of(x);
+  const Pair output = output_size_argument(op, output_size, size);
+  return avg_forward(op, x, adaptive_shape(op, size, output));
+}
+
+py::array adaptive_avg_pool2d_backward(py::handle dy_object, py::handle input_size) {
+  const char* const op = "adaptive_avg_pool2d_backward";
+  const py::array dy = real_array(op, "dy", dy_object, 4);
+  return avg_backward(op, dy, adaptive_shape_of(op, dy, input_size));
+}
+
 }  // namespace
 
 void bind_pool2d(py::module_& m) {
-  m.def("max_pool2d_forward", &max_forward, py::arg("x"), py::arg("kernel_size"),
+  m.def("max_pool2d_forward", &max_pool2d_forward, py::arg("x"), py::arg("kernel_size"),
         py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("dilation") = 1,
         py::arg("ceil_mode") = false, py::arg("return_argmax") = true,
         "(y, argmax): the largest element of each window, (N, C, H, W) -> (N, C, P, Q), and the "
         "position r * S + s\nin the window that it came from (uint8, or int32 for more than 256 "
         "positions; None without return_argmax).\nThe first NaN wins, else the first maximum.");
-  m.def("max_pool2d_backward", &max_backward, py::arg("dy"), py::arg("argmax"),
+  m.def("max_pool2d_backward", &max_pool2d_backward, py::arg("dy"), py::arg("argmax"),
         py::arg("input_size"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("ceil_mode") = false,
         "dx (N, C, H, W): each dy goes to the element that argmax names.");
-  m.def("avg_pool2d_forward", &avg_forward, py::arg("x"), py::arg("kernel_size"),
+  m.def("avg_pool2d_forward", &avg_pool2d_forward, py::arg("x"), py::arg("kernel_size"),
         py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
         py::arg("count_include_pad") = true, py::arg("divisor_override") = py::none(),
         "y: the mean of each window, (N, C, H, W) -> (N, C, P, Q).");
-  m.def("avg_pool2d_backward", &avg_backward, py::arg("dy"), py::arg("input_size"),
+  m.def("avg_pool2d_backward", &avg_pool2d_backward, py::arg("dy"), py::arg("input_size"),
         py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0,
         py::arg("ceil_mode") = false, py::arg("count_include_pad") = true,
         py::arg("divisor_override") = py::none(),
+        "dx (N, C, H, W): each dy in equal shares to the elements of its window.");
+  m.def("adaptive_max_pool2d_forward", &adaptive_max_pool2d_forward, py::arg("x"),
+        py::arg("output_size"), py::arg("return_argmax") = true,
+        "(y, argmax): the largest element of each window, (N, C, H, W) -> (N, C, P, Q) with "
+        "output_size (P, Q);\nwindow p spans the rows floor(p H / P) to ceil((p + 1) H / P) - 1. "
+        "argmax as in max_pool2d_forward, where S is\nW / Q, and floor(W / Q) + 2 if that is no "
+        "integer.");
+  m.def("adaptive_max_pool2d_backward", &adaptive_max_pool2d_backward, py::arg("dy"),
+        py::arg("argmax"), py::arg("input_size"),
+        "dx (N, C, H, W): each dy goes to the element that argmax names.");
+  m.def("adaptive_avg_pool2d_forward", &adaptive_avg_pool2d_forward, py::arg("x"),
+        py::arg("output_size"),
+        "y: the mean of each window of adaptive_max_pool2d_forward, (N, C, H, W) -> (N, C, P, Q).");
+  m.def("adaptive_avg_pool2d_backward", &adaptive_avg_pool2d_backward, py::arg("dy"),
+        py::arg("input_size"),
         "dx (N, C, H, W): each dy in equal shares to the elements of its window.");
 }
 

@@ -94,6 +94,21 @@ FASTNN_INLINE Span inside(int64_t start, int64_t count, int64_t dilation, int64_
   return {begin, end, start + begin * dilation};
 }
 
+// Window p along a dimension of `size` elements that P adaptive windows cover.
+FASTNN_INLINE Span adaptive_span(int64_t p, int64_t P, int64_t size) {
+  const int64_t begin = p * size / P;
+  return {0, ceil_div((p + 1) * size, P) - begin, begin};
+}
+
+FASTNN_INLINE Span window_rows(const Pool2dShape& s, int64_t p) {
+  if (s.adaptive) return adaptive_span(p, s.P, s.H);
+  return inside(p * s.stride_h - s.pad_h, s.R, s.dilation_h, s.H);
+}
+FASTNN_INLINE Span window_cols(const Pool2dShape& s, int64_t q) {
+  if (s.adaptive) return adaptive_span(q, s.Q, s.W);
+  return inside(q * s.stride_w - s.pad_w, s.S, s.dilation_w, s.W);
+}
+
 // Window (p, q), as far as it lies in the input.
 struct Window {
   int64_t p, q;
@@ -136,9 +151,9 @@ void for_each_window(const Exec& exec, const Pool2dShape& shape, const Reduce& r
     int64_t y_at = row_begin * s.Q * s.C;
     for (int64_t row = row_begin; row < row_end; ++row) {
       const int64_t n = row / s.P, p = row % s.P;
-      const Span rows = inside(p * s.stride_h - s.pad_h, s.R, s.dilation_h, s.H);
+      const Span rows = window_rows(s, p);
       for (int64_t q = 0; q < s.Q; ++q, y_at += s.C) {
-        const Span cols = inside(q * s.stride_w - s.pad_w, s.S, s.dilation_w, s.W);
+        const Span cols = window_cols(s, q);
         const int64_t x_at = ((n * s.H + rows.at) * s.W + cols.at) * s.C;
         const int64_t x_last = x_at + ((rows.end - rows.begin - 1) * s.dilation_h * s.W +
                                        (cols.end - cols.begin - 1) * s.dilation_w) *
@@ -177,6 +192,7 @@ void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Posit
 // What the sum over window (p, q) is divided by, as in PyTorch: the input counts always, padding as
 // count_include_pad says, what lies beyond the padding (ceil_mode) never.
 int64_t divisor(const Pool2dShape& s, int64_t p, int64_t q) {
+  if (s.adaptive) return window_rows(s, p).end * window_cols(s, q).end;
   if (s.divisor != 0) return s.divisor;
   const int64_t h = p * s.stride_h - s.pad_h, w = q * s.stride_w - s.pad_w;
   const int64_t pad_h = s.count_include_pad ? s.pad_h : 0;
@@ -210,16 +226,21 @@ void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y
   });
 }
 
-// The windows of one dimension whose first element is not behind position `at` (counted from the
-// padding's begin) and whose last one is not before it: begin <= i < end. `at` only ever grows.
+// The windows of one dimension that reach over an element: begin <= i < end.
 struct Windows {
-  int64_t begin = 0, end = 0;
-
-  FASTNN_INLINE void move_to(int64_t at, int64_t stride, int64_t extent, int64_t count) {
-    while (end < count && end * stride <= at) ++end;
-    while (begin < end && begin * stride + extent <= at) ++begin;
-  }
+  int64_t begin, end;
 };
+
+FASTNN_INLINE Windows windows_over(int64_t at, int64_t stride, int64_t pad, int64_t extent,
+                                   int64_t count) {
+  at += pad;
+  const int64_t end = min_of(count, at / stride + 1);
+  return {min_of(at < extent ? 0 : (at - extent) / stride + 1, end), end};
+}
+// floor(p size / P) <= at < ceil((p + 1) size / P), solved for p.
+FASTNN_INLINE Windows adaptive_windows_over(int64_t at, int64_t P, int64_t size) {
+  return {at * P / size, ceil_div((at + 1) * P, size)};
+}
 
 // Which element of a window lies this far behind its first one, or -1.
 FASTNN_INLINE int64_t element_at(int64_t distance, int64_t dilation) {
@@ -227,35 +248,52 @@ FASTNN_INLINE int64_t element_at(int64_t distance, int64_t dilation) {
   return distance % dilation == 0 ? distance / dilation : -1;
 }
 
+// The windows over row h, and which of its rows window p has there (-1: none).
+FASTNN_INLINE Windows windows_over_row(const Pool2dShape& s, int64_t h) {
+  if (s.adaptive) return adaptive_windows_over(h, s.P, s.H);
+  return windows_over(h, s.stride_h, s.pad_h, (s.R - 1) * s.dilation_h + 1, s.P);
+}
+FASTNN_INLINE int64_t row_position(const Pool2dShape& s, int64_t p, int64_t h) {
+  if (s.adaptive) return h - p * s.H / s.P;
+  return element_at(h + s.pad_h - p * s.stride_h, s.dilation_h);
+}
+// The same for column w and window q.
+FASTNN_INLINE Windows windows_over_col(const Pool2dShape& s, int64_t w) {
+  if (s.adaptive) return adaptive_windows_over(w, s.Q, s.W);
+  return windows_over(w, s.stride_w, s.pad_w, (s.S - 1) * s.dilation_w + 1, s.Q);
+}
+FASTNN_INLINE int64_t col_position(const Pool2dShape& s, int64_t q, int64_t w) {
+  if (s.adaptive) return w - q * s.W / s.Q;
+  return element_at(w + s.pad_w - q * s.stride_w, s.dilation_w);
+}
+
 // dx = sum of share(part, p, q, dy_at)(position) over the windows (p, q) that cover the pixel with
 // this position, for each pixel and vector of channels.
 template <class T, class Share>
 void gather(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& share_of) {
-  const int64_t windows = ceil_div(shape.R, shape.stride_h) * ceil_div(shape.S, shape.stride_w);
+  const int64_t windows =
+      shape.adaptive ? 1 : ceil_div(shape.R, shape.stride_h) * ceil_div(shape.S, shape.stride_w);
   const int64_t grain = rows_grain<T>(shape, shape.W, windows);
   parallel_for(exec, shape.N * shape.H, grain, [&](int64_t row_begin, int64_t row_end, int) {
     const Pool2dShape s = shape;
     const Share share = share_of;
-    const int64_t extent_h = (s.R - 1) * s.dilation_h + 1, extent_w = (s.S - 1) * s.dilation_w + 1;
     const int64_t dy_end = s.N * s.P * s.Q * s.C, dx_end = row_end * s.W * s.C;
     int64_t dx_at = row_begin * s.W * s.C;
     for (int64_t row = row_begin; row < row_end; ++row) {
-      const int64_t n = row / s.H, h = row % s.H + s.pad_h;
-      const int64_t p_end = min_of(s.P, h / s.stride_h + 1);
-      const int64_t p_begin = min_of(ceil_div(max_of(h - extent_h + 1, 0), s.stride_h), p_end);
-      Windows cols;
-      for (int64_t w = s.pad_w; w < s.pad_w + s.W; ++w, dx_at += s.C) {
-        cols.move_to(w, s.stride_w, extent_w, s.Q);
-        const int64_t dy_last = ((n * s.P + p_end - 1) * s.Q + cols.end - 1) * s.C;
+      const int64_t n = row / s.H, h = row % s.H;
+      const Windows rows = windows_over_row(s, h);
+      for (int64_t w = 0; w < s.W; ++w, dx_at += s.C) {
+        const Windows cols = windows_over_col(s, w);
+        const int64_t dy_last = ((n * s.P + rows.end - 1) * s.Q + cols.end - 1) * s.C;
         const int64_t room = min_of(dy_end - dy_last, dx_end - dx_at);
         for_each_vector<T>(s.C, room, [&](auto part, int64_t c) {
           Vec<T> sum{};
-          for (int64_t p = p_begin; p < p_end; ++p) {
-            const int64_t r = element_at(h - p * s.stride_h, s.dilation_h);
+          for (int64_t p = rows.begin; p < rows.end; ++p) {
+            const int64_t r = row_position(s, p, h);
             if (r < 0) continue;
             int64_t dy_at = ((n * s.P + p) * s.Q + cols.begin) * s.C + c;
             for (int64_t q = cols.begin; q < cols.end; ++q, dy_at += s.C) {
-              const int64_t i = element_at(w - q * s.stride_w, s.dilation_w);
+              const int64_t i = col_position(s, q, w);
               if (i >= 0) sum += share(part, p, q, dy_at)(r * s.S + i);
             }
           }
@@ -304,7 +342,7 @@ void gather_disjoint(const Exec& exec, const Pool2dShape& shape, T* dx, const Sh
 
 template <class T, class Share>
 void gather_any(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
-  const bool disjoint = s.R <= s.stride_h && s.S <= s.stride_w;
+  const bool disjoint = !s.adaptive && s.R <= s.stride_h && s.S <= s.stride_w;
   if (disjoint && s.dilation_h == 1 && s.dilation_w == 1) {
     gather_disjoint(exec, s, dx, share);
   } else {
@@ -339,8 +377,8 @@ template <class T>
 void avg_pool2d_backward(const Exec& exec, const Pool2dShape& s, const T* dy, T* dx) {
   const auto factor = [=](int64_t p, int64_t q) { return T{1} / static_cast<T>(divisor(s, p, q)); };
   // Only windows at the borders can differ from the others.
-  const bool alike = s.divisor != 0 ||
-                     (divisor(s, 0, 0) == s.R * s.S && divisor(s, s.P - 1, s.Q - 1) == s.R * s.S);
+  const bool alike = !s.adaptive && (s.divisor != 0 || (divisor(s, 0, 0) == s.R * s.S &&
+                                                        divisor(s, s.P - 1, s.Q - 1) == s.R * s.S));
   const T common = factor(0, 0);
   gather_any(exec, s, dx, [=](auto part, int64_t p, int64_t q, int64_t at) {
     const Vec<T> v = load(dy + at, part) * splat(alike ? common : factor(p, q));

@@ -1,4 +1,4 @@
-"""Pooling over two-dimensional windows."""
+"""Pooling over windows of images and of sequences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from .. import ops
 from ..tensor import Array, Tensor, expect_tensors, is_grad_enabled, record
 
 IntPair: TypeAlias = int | Sequence[int]
+IntOne: TypeAlias = int | Sequence[int]
+OutputSize: TypeAlias = int | Sequence[int | None] | None
 
 
 def max_pool2d(
@@ -100,8 +102,129 @@ def avg_pool2d(
     return record(y if batched else y[0], backward, x)
 
 
+def max_pool1d(
+    x: Tensor,
+    kernel_size: IntOne,
+    stride: IntOne | None = None,
+    padding: IntOne = 0,
+    dilation: IntOne = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest element of each window, as `max_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
+    rows = _as_rows("max_pool1d", x)
+    stride = kernel_size if stride is None else stride
+    window = _of_row(kernel_size, 1), _of_row(stride, 1), _of_row(padding, 0), _of_row(dilation, 1)
+    return max_pool2d(rows, *window, ceil_mode).squeeze(-2)
+
+
+def avg_pool1d(
+    x: Tensor,
+    kernel_size: IntOne,
+    stride: IntOne | None = None,
+    padding: IntOne = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window, as `avg_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
+    rows = _as_rows("avg_pool1d", x)
+    stride = kernel_size if stride is None else stride
+    window = _of_row(kernel_size, 1), _of_row(stride, 1), _of_row(padding, 0)
+    return avg_pool2d(rows, *window, ceil_mode, count_include_pad).squeeze(-2)
+
+
+def adaptive_max_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """The largest element of each of P x Q windows, as in PyTorch.
+
+    (N, C, H, W) -> (N, C, P, Q) or (C, H, W) -> (C, P, Q). Window p of P spans the rows floor(p H / P) to
+    ceil((p + 1) H / P) - 1, and columns likewise.
+
+    Args:
+        x: the input, float32 or float64.
+        output_size: P and Q; one int stands for both, None for the size of the input.
+
+    Raises:
+        TypeError: an argument has another type or dtype.
+        ValueError: `x` has another number of dimensions, or a size is less than 1.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.functional import adaptive_max_pool2d
+        >>> adaptive_max_pool2d(fastnn.tensor([[[1.0, 5.0, 2.0], [3.0, 4.0, 7.0]]]), (1, 2)).tolist()
+        [[[5.0, 7.0]]]
+    """
+    batched = _is_batched("adaptive_max_pool2d", x)
+    images = x.data if batched else x.data[None]
+    size = images.shape
+    y, argmax = ops.adaptive_max_pool2d_forward(
+        images, output_size, return_argmax=x.requires_grad and is_grad_enabled()
+    )
+
+    def backward(dy: Array) -> Array:
+        dx = ops.adaptive_max_pool2d_backward(dy if batched else dy[None], argmax, size)
+        return dx if batched else dx[0]
+
+    return record(y if batched else y[0], backward, x)
+
+
+def adaptive_avg_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """The mean of each of P x Q windows, as in PyTorch; `output_size=1` is global average pooling.
+
+    (N, C, H, W) -> (N, C, P, Q) or (C, H, W) -> (C, P, Q). Window p of P spans the rows floor(p H / P) to
+    ceil((p + 1) H / P) - 1, and columns likewise.
+
+    Args:
+        x: the input, float32 or float64.
+        output_size: P and Q; one int stands for both, None for the size of the input.
+
+    Raises:
+        TypeError: an argument has another type or dtype.
+        ValueError: `x` has another number of dimensions, or a size is less than 1.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.functional import adaptive_avg_pool2d
+        >>> adaptive_avg_pool2d(fastnn.tensor([[[1.0, 5.0, 2.0], [3.0, 3.0, 6.0]]]), (1, 2)).tolist()
+        [[[3.0, 4.0]]]
+    """
+    batched = _is_batched("adaptive_avg_pool2d", x)
+    images = x.data if batched else x.data[None]
+    size = images.shape
+    y = ops.adaptive_avg_pool2d_forward(images, output_size)
+
+    def backward(dy: Array) -> Array:
+        dx = ops.adaptive_avg_pool2d_backward(dy if batched else dy[None], size)
+        return dx if batched else dx[0]
+
+    return record(y if batched else y[0], backward, x)
+
+
+def adaptive_max_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """The largest element of each of P windows, see `adaptive_max_pool2d`: (N, C, L) -> (N, C, P), (C, L) -> (C, P)."""
+    return adaptive_max_pool2d(_as_rows("adaptive_max_pool1d", x), _of_row(output_size, 1)).squeeze(-2)
+
+
+def adaptive_avg_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """The mean of each of P windows, see `adaptive_avg_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
+    return adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", x), _of_row(output_size, 1)).squeeze(-2)
+
+
 def _is_batched(name: str, x: Tensor) -> bool:
     expect_tensors(name, x=x)
     if x.ndim not in (3, 4):
         raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
     return x.ndim == 4
+
+
+def _as_rows(name: str, x: Tensor) -> Tensor:
+    """Sequences as images of one row."""
+    expect_tensors(name, x=x)
+    if x.ndim not in (2, 3):
+        raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, L) or (C, L)")
+    return x.unsqueeze(-2)
+
+
+def _of_row(value: OutputSize, vertical: int) -> tuple[int, int]:
+    """What applies to sequences, an int or a sequence of one, for images of one row."""
+    if isinstance(value, Sequence) and len(value) == 1:
+        value = value[0]
+    return vertical, value  # type: ignore[return-value]  # checked by the op

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .. import functional as F
 from .. import ops
+from ..functional.pooling import OutputSize
 from ..tensor import Parameter, Tensor
 from . import init
 from .module import Module
 from .sizes import IntPair, checked_pair, checked_size
 
 
-class MaxPool2d(Module):
-    """The largest element of each window: (N, C, H, W) -> (N, C, P, Q).
-
-    Args:
-        kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
-        stride: step of the window; `kernel_size` by default.
-        padding: rows and columns added on each side, which never win; at most half of the window.
-        dilation: distance of the window's elements.
-        return_indices: not supported.
-        ceil_mode: whether windows that end beyond the input count, too.
-    """
+class _MaxPool(Module):
+    """The arguments of max pooling."""
 
     def __init__(
         self,
@@ -33,16 +27,12 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         if return_indices:
-            raise NotImplementedError("MaxPool2d: return_indices=True is not supported")
+            raise NotImplementedError(f"{type(self).__name__}: return_indices=True is not supported")
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
         self.dilation = dilation
         self.ceil_mode = ceil_mode
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, P, Q)."""
-        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def extra_repr(self) -> str:
         """All arguments."""
@@ -50,6 +40,66 @@ class MaxPool2d(Module):
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
             f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
         )
+
+
+class MaxPool1d(_MaxPool):
+    """The largest element of each window: (N, C, L) -> (N, C, P).
+
+    Args:
+        kernel_size, stride, padding, dilation, return_indices, ceil_mode: as in `MaxPool2d`, one integer each.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, L) -> (N, C, P)."""
+        return F.max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+
+class MaxPool2d(_MaxPool):
+    """The largest element of each window: (N, C, H, W) -> (N, C, P, Q).
+
+    Args:
+        kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
+        stride: step of the window; `kernel_size` by default.
+        padding: rows and columns added on each side, which never win; at most half of the window.
+        dilation: distance of the window's elements.
+        return_indices: not supported.
+        ceil_mode: whether windows that end beyond the input count, too.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, P, Q)."""
+        return F.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+
+class AvgPool1d(Module):
+    """The mean of each window: (N, C, L) -> (N, C, P).
+
+    Args:
+        kernel_size, stride, padding, ceil_mode, count_include_pad: as in `AvgPool2d`, one integer each.
+    """
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = _single(kernel_size)
+        self.stride = self.kernel_size if stride is None else _single(stride)
+        self.padding = _single(padding)
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, L) -> (N, C, P)."""
+        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+    def extra_repr(self) -> str:
+        """Window, step and padding, as in PyTorch."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool2d(Module):
@@ -98,6 +148,75 @@ class AvgPool2d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
+class _AdaptivePool(Module):
+    """The argument of adaptive pooling."""
+
+    def __init__(self, output_size: OutputSize) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def extra_repr(self) -> str:
+        """The argument."""
+        return f"output_size={self.output_size}"
+
+
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(self, output_size: OutputSize, return_indices: bool = False) -> None:
+        if return_indices:
+            raise NotImplementedError(f"{type(self).__name__}: return_indices=True is not supported")
+        super().__init__(output_size)
+
+
+class AdaptiveAvgPool1d(_AdaptivePool):
+    """The mean of each of P windows that cover the sequence: (N, C, L) -> (N, C, P).
+
+    Args:
+        output_size: P.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, L) -> (N, C, P)."""
+        return F.adaptive_avg_pool1d(x, self.output_size)
+
+
+class AdaptiveAvgPool2d(_AdaptivePool):
+    """The mean of each of P x Q windows that cover the image: (N, C, H, W) -> (N, C, P, Q).
+
+    Args:
+        output_size: P and Q; one integer stands for both, None for the size of the input.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, P, Q)."""
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """The largest element of each of P windows that cover the sequence: (N, C, L) -> (N, C, P).
+
+    Args:
+        output_size: P.
+        return_indices: not supported.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, L) -> (N, C, P)."""
+        return F.adaptive_max_pool1d(x, self.output_size)
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """The largest element of each of P x Q windows that cover the image: (N, C, H, W) -> (N, C, P, Q).
+
+    Args:
+        output_size: P and Q; one integer stands for both, None for the size of the input.
+        return_indices: not supported.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, P, Q)."""
+        return F.adaptive_max_pool2d(x, self.output_size)
+
+
 class Subsampling2d(Module):
     """The trainable subsampling of LeNet-5: (N, channels, H, W) -> (N, channels, H // kernel, W // kernel).
 
@@ -139,3 +258,7 @@ class Subsampling2d(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"{self.channels}, kernel_size={self.kernel_size}"
+
+
+def _single(value: IntPair) -> Sequence[int]:
+    return value if isinstance(value, Sequence) else (value,)
