@@ -41,12 +41,18 @@ struct GemmShape {
   int64_t a_row, a_col, b_row, b_col, c_row;
 };
 
+// How a convolution is computed. direct: the sums of the definition. winograd: fewer products of
+// transformed tiles, with more rounding, and a NaN or an infinity of x also reaches the pixels that
+// share a tile with its windows; float, 3x3 and 5x5 windows, stride 1, dilation 1, one group.
+enum class Conv2dAlgorithm : int { automatic, direct, winograd };
+
 // x (N, C, H, W), w (K, C / groups, R, S), y (N, K, P, Q). Padding is that before the first row and
 // column; what is read beyond the last ones is zero as well, so P and Q decide how much padding
-// there is behind.
+// there is behind. An algorithm that cannot do the shape is not taken.
 struct Conv2dShape {
   int64_t N, C, H, W, K, R, S, P, Q;
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
+  Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
 };
 
 // x (N, C, H, W), windows R x S, y (N, C, P, Q). pad_h and pad_w on both sides; a window may reach
@@ -110,6 +116,10 @@ struct Ops {
   void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,
                bool accumulate);
 
+  // The algorithm that each pass takes for a shape.
+  Conv2dAlgorithm (*conv2d_forward_algorithm)(const Conv2dShape&);
+  Conv2dAlgorithm (*conv2d_backward_input_algorithm)(const Conv2dShape&);
+  Conv2dAlgorithm (*conv2d_backward_weight_algorithm)(const Conv2dShape&);
   size_t (*conv2d_forward_scratch_bytes)(const Conv2dShape&, int threads);
   void (*conv2d_forward)(const Exec&, const Conv2dShape&, const T* x, const T* w, const T* b, T* y);
   size_t (*conv2d_backward_input_scratch_bytes)(const Conv2dShape&, int threads);

@@ -130,10 +130,11 @@ bool verbose = [] {
   return value && *value && std::string(value) != "0";
 }();
 
-VerboseLine::VerboseLine(const char* op, const std::string& shape)
-    : op_(op), shape_(shape), start_(now()) {}
+VerboseLine::VerboseLine(const char* op, const std::string& shape, const char* algorithm)
+    : op_(op), shape_(shape), algorithm_(algorithm), start_(now()) {}
 VerboseLine::~VerboseLine() {
-  std::fprintf(stderr, "fastnn %s %s %s %.3f ms\n", op_, shape_.c_str(), isa_name(current_isa()),
+  std::fprintf(stderr, "fastnn %s %s %s%s%s %.3f ms\n", op_, shape_.c_str(),
+               isa_name(current_isa()), algorithm_ ? " " : "", algorithm_ ? algorithm_ : "",
                (now() - start_) * 1e3);
 }
 

@@ -150,7 +150,7 @@ Kernel* supported(const char* op, Kernel* kernel) {
 extern bool verbose;
 class VerboseLine {
  public:
-  VerboseLine(const char* op, const std::string& shape);
+  VerboseLine(const char* op, const std::string& shape, const char* algorithm);
   ~VerboseLine();
   VerboseLine(const VerboseLine&) = delete;
   VerboseLine& operator=(const VerboseLine&) = delete;
@@ -158,17 +158,19 @@ class VerboseLine {
  private:
   const char* op_;
   std::string shape_;
+  const char* algorithm_;
   double start_;
 };
 
 // Runs kernel(exec) without the GIL, on the process's number of threads and with
 // scratch_bytes(threads) bytes of scratch, both of one table: another thread may choose another one
-// meanwhile. `what` is the array whose shape FASTNN_VERBOSE prints.
+// meanwhile. `what` is the array whose shape FASTNN_VERBOSE prints, `algorithm` what else it prints
+// of an op that has several.
 template <class ScratchBytes, class Kernel>
 void run(const char* op, const py::array& what, const ScratchBytes& scratch_bytes,
-         const Kernel& kernel) {
+         const Kernel& kernel, const char* algorithm = nullptr) {
   std::optional<VerboseLine> line;
-  if (verbose) line.emplace(op, shape_text(what));
+  if (verbose) line.emplace(op, shape_text(what), algorithm);
   const int threads = num_threads();
   const size_t bytes = scratch_bytes(threads);
   const Scratch scratch(bytes);

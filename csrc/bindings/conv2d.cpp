@@ -1,5 +1,7 @@
-// fastnn.ops: conv2d_forward, conv2d_backward_input, conv2d_backward_weight.
+// fastnn.ops: conv2d_forward, conv2d_backward_input, conv2d_backward_weight, and the algorithm that
+// they take.
 #include <algorithm>
+#include <atomic>
 
 #include "arrays.h"
 
@@ -83,12 +85,47 @@ Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const W
           .groups = window.groups};
 }
 
+constexpr const char* algorithm_names[] = {"auto", "direct", "winograd"};
+
+const char* algorithm_name(Conv2dAlgorithm algorithm) {
+  return algorithm_names[static_cast<int>(algorithm)];
+}
+
+Conv2dAlgorithm algorithm_argument(const char* op, const std::string& name) {
+  for (int i = 0; i < static_cast<int>(std::size(algorithm_names)); ++i) {
+    if (name == algorithm_names[i]) return static_cast<Conv2dAlgorithm>(i);
+  }
+  value_error(op, ": algorithm is '", name, "'; expected 'auto', 'direct' or 'winograd'");
+}
+
+// What 'auto' stands for in this process.
+std::atomic<Conv2dAlgorithm> preferred{Conv2dAlgorithm::automatic};
+
+// Enters the algorithm that the caller wants into the shape; returns the name of the one that
+// `choice` takes. The preference of the process may be for what a shape cannot have, an argument
+// may not.
+const char* set_algorithm(const char* op, const std::string& name, Real type,
+                          Conv2dAlgorithm (*choice)(const Conv2dShape&), Conv2dShape* s) {
+  const Conv2dAlgorithm wanted = algorithm_argument(op, name);
+  s->algorithm = wanted == Conv2dAlgorithm::automatic ? preferred.load() : wanted;
+  const Conv2dAlgorithm taken = choice(*s);
+  if (wanted != Conv2dAlgorithm::automatic && taken != wanted) {
+    value_error(op, ": algorithm '", name,
+                "' takes float32, a 3x3 or 5x5 kernel, stride 1, dilation 1 and 1 group; got ",
+                type == Real::f32 ? "float32" : "float64", ", a ", s->R, "x", s->S,
+                " kernel, stride ", shape_text({s->stride_h, s->stride_w}), ", dilation ",
+                shape_text({s->dilation_h, s->dilation_w}), ", groups ", s->groups);
+  }
+  return algorithm_name(taken);
+}
+
 py::array forward(py::handle x_object, py::handle w_object, const py::object& b_object,
-                  py::handle stride, py::handle padding, py::handle dilation, int64_t groups) {
+                  py::handle stride, py::handle padding, py::handle dilation, int64_t groups,
+                  const std::string& algorithm) {
   const char* const op = "conv2d_forward";
   py::array x = real_array(op, "x", x_object, 4);
   const py::array w = contiguous(real_array_like(op, "weight", w_object, x, "x", 4));
-  const Conv2dShape s =
+  Conv2dShape s =
       conv2d_shape(op, shape_of(x), shape_of(w), Window(op, stride, padding, dilation, groups));
   py::array b;
   if (!b_object.is_none()) {
@@ -96,6 +133,9 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
     check_shape(op, "bias", b, {s.K});
   }
   const Real type = real_type(op, "x", x);
+  const char* const taken = by_type(type, [&]<class T>() {
+    return set_algorithm(op, algorithm, type, ops<T>().conv2d_forward_algorithm, &s);
+  });
   py::array y = empty_channels_last(op, type, s.N, s.K, s.P, s.Q);
   if (y.size() == 0) return y;
   x = channels_last(x);
@@ -107,21 +147,24 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
     T* y_data = mutable_data<T>(y);
     run(
         op, y, [&](int threads) { return table.conv2d_forward_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); });
+        [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); }, taken);
   });
   return y;
 }
 
 py::array backward_input(py::handle dy_object, py::handle w_object, py::handle input_size,
-                         py::handle stride, py::handle padding, py::handle dilation,
-                         int64_t groups) {
+                         py::handle stride, py::handle padding, py::handle dilation, int64_t groups,
+                         const std::string& algorithm) {
   const char* const op = "conv2d_backward_input";
   py::array dy = real_array(op, "dy", dy_object, 4);
   const py::array w = contiguous(real_array_like(op, "weight", w_object, dy, "dy", 4));
-  const Conv2dShape s = conv2d_shape(op, shape_argument(op, "input_size", input_size, 4),
-                                     shape_of(w), Window(op, stride, padding, dilation, groups));
+  Conv2dShape s = conv2d_shape(op, shape_argument(op, "input_size", input_size, 4), shape_of(w),
+                               Window(op, stride, padding, dilation, groups));
   check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
   const Real type = real_type(op, "dy", dy);
+  const char* const taken = by_type(type, [&]<class T>() {
+    return set_algorithm(op, algorithm, type, ops<T>().conv2d_backward_input_algorithm, &s);
+  });
   py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
   if (dx.size() == 0) return dx;
   dy = channels_last(dy);
@@ -132,7 +175,7 @@ py::array backward_input(py::handle dy_object, py::handle w_object, py::handle i
     T* dx_data = mutable_data<T>(dx);
     run(
         op, dx, [&](int threads) { return table.conv2d_backward_input_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); });
+        [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); }, taken);
   });
   return dx;
 }
@@ -140,19 +183,24 @@ py::array backward_input(py::handle dy_object, py::handle w_object, py::handle i
 py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle weight_size,
                           py::handle stride, py::handle padding, py::handle dilation,
                           int64_t groups, bool bias, const py::object& dw_object,
-                          const py::object& db_object, bool accumulate) {
+                          const py::object& db_object, bool accumulate,
+                          const std::string& algorithm) {
   const char* const op = "conv2d_backward_weight";
   py::array dy = real_array(op, "dy", dy_object, 4);
   py::array x = real_array_like(op, "x", x_object, dy, "dy", 4);
   const Shape weight_shape = shape_argument(op, "weight_size", weight_size, 4);
-  const Conv2dShape s =
+  Conv2dShape s =
       conv2d_shape(op, shape_of(x), weight_shape, Window(op, stride, padding, dilation, groups));
   check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
+  const Real type = real_type(op, "dy", dy);
+  const char* const taken = by_type(type, [&]<class T>() {
+    return set_algorithm(op, algorithm, type, ops<T>().conv2d_backward_weight_algorithm, &s);
+  });
   ParameterGradients gradients(op, dy, x, weight_shape, s.K, bias, dw_object, db_object,
                                accumulate);
   dy = channels_last(dy);
   x = channels_last(x);
-  by_type(real_type(op, "dy", dy), [&]<class T>() {
+  by_type(type, [&]<class T>() {
     const Ops<T>& table = ops<T>();
     const auto kernel = supported(op, table.conv2d_backward_weight);
     const T *dy_data = data<T>(dy), *x_data = data<T>(x);
@@ -161,7 +209,8 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle 
     run(
         op, gradients.dw,
         [&](int threads) { return table.conv2d_backward_weight_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, dy_data, x_data, dw_data, db_data, accumulate); });
+        [&](const Exec& exec) { kernel(exec, s, dy_data, x_data, dw_data, db_data, accumulate); },
+        taken);
   });
   return gradients.result(bias);
 }
@@ -171,20 +220,32 @@ py::tuple backward_weight(py::handle dy_object, py::handle x_object, py::handle 
 void bind_conv2d(py::module_& m) {
   m.def("conv2d_forward", &forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
-        py::arg("groups") = 1,
+        py::arg("groups") = 1, py::kw_only(), py::arg("algorithm") = "auto",
         "y = x * weight + bias: (N, C, H, W), (K, C / groups, R, S), (K,) -> (N, K, P, Q), "
         "channels-last in memory.");
   m.def("conv2d_backward_input", &backward_input, py::arg("dy"), py::arg("weight"),
         py::arg("input_size"), py::arg("stride") = 1, py::arg("padding") = 0,
-        py::arg("dilation") = 1, py::arg("groups") = 1,
+        py::arg("dilation") = 1, py::arg("groups") = 1, py::kw_only(),
+        py::arg("algorithm") = "auto",
         "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S).");
   m.def("conv2d_backward_weight", &backward_weight, py::arg("dy"), py::arg("x"),
         py::arg("weight_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::arg("bias") = true, py::kw_only(),
         py::arg("dw") = py::none(), py::arg("db") = py::none(), py::arg("accumulate") = false,
+        py::arg("algorithm") = "auto",
         "(dw, db) from dy (N, K, P, Q) and x (N, C, H, W); db is None without bias. Given arrays "
         "dw and db are\n"
         "overwritten, or added to if accumulate.");
+  m.def(
+      "set_conv2d_algorithm",
+      [](const std::string& name) { preferred = algorithm_argument("set_conv2d_algorithm", name); },
+      py::arg("algorithm"),
+      "Sets what algorithm='auto' stands for in this process: 'auto' for the fastest, 'direct' for "
+      "the sums of\n"
+      "the definition, 'winograd' wherever the shape allows it.");
+  m.def(
+      "get_conv2d_algorithm", [] { return algorithm_name(preferred); },
+      "What set_conv2d_algorithm chose.");
 }
 
 }  // namespace fastnn

@@ -1,14 +1,44 @@
-// The three passes of the 2-D convolution, each by the algorithm that suits the shape: a matrix
-// product over the pixels for 1x1 with stride 1, direct convolution otherwise; for few output
-// channels neighbouring pixels share a vector. Backward-input with strides is one direct
-// convolution for each residue class of the input pixels, so that nothing is multiplied by inserted
-// zeros; for few input channels it goes by columns.
+// The three passes of the 2-D convolution, each by the algorithm that suits the shape: Winograd's
+// where it pays, otherwise direct convolution; that is a matrix product over the pixels for 1x1
+// with stride 1, and for few output channels neighbouring pixels share a vector. Backward-input
+// with strides is one direct convolution for each residue class of the input pixels, so that
+// nothing is multiplied by inserted zeros; for few input channels it goes by columns.
 #include "conv2d.h"
 
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
+
+// Whether Winograd's algorithm is the faster one where C channels make K.
+bool winograd_pays(const Conv2dShape& s, int64_t C, int64_t K) {
+  const int64_t pixels = s.N * s.P * s.Q, channels = min_of(C, K);
+  return channels >= 64 ? pixels >= 400 : channels >= 16 && pixels >= 6000;
+}
+
+// `pays`: whether Winograd's algorithm is to be taken where the choice is free.
+template <class T>
+Conv2dAlgorithm choose(const Conv2dShape& s, bool pays) {
+  const bool can = sizeof(T) == sizeof(float) && winograd_can(s);
+  const bool wanted = s.algorithm == Conv2dAlgorithm::winograd ||
+                      (s.algorithm == Conv2dAlgorithm::automatic && pays);
+  return can && wanted ? Conv2dAlgorithm::winograd : Conv2dAlgorithm::direct;
+}
+
+template <class T>
+Conv2dAlgorithm forward_algorithm(const Conv2dShape& s) {
+  return choose<T>(s, winograd_pays(s, s.C, s.K));
+}
+
+template <class T>
+Conv2dAlgorithm backward_input_algorithm(const Conv2dShape& s) {
+  return choose<T>(s, winograd_pays(s, s.K, s.C));
+}
+
+template <class T>
+Conv2dAlgorithm backward_weight_algorithm(const Conv2dShape&) {
+  return Conv2dAlgorithm::direct;
+}
 
 bool is_matrix_product(const Conv2dShape& s) {
   return s.R == 1 && s.S == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 &&
@@ -175,6 +205,8 @@ void narrow_gradient(const Exec& exec, const Conv2dShape& s, const Neighbours& w
 
 template <class T>
 size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
+  if (forward_algorithm<T>(s) == Conv2dAlgorithm::winograd)
+    return winograd_forward_scratch_bytes(s, threads);
   if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(pixels(s)), threads, sizeof(T));
   const size_t alone = tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
   const Neighbours wide = neighbours<T>(s);
@@ -189,6 +221,10 @@ size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
 
 template <class T>
 void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (forward_algorithm<T>(s) == Conv2dAlgorithm::winograd)
+      return winograd_forward(exec, s, x, w, b, y);
+  }
   if (is_matrix_product(s)) return gemm(exec, forward_gemm(pixels(s)), x, w, b, y, false);
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1 || !all_finite(exec, s.N * s.H * s.W * s.C, x)) {
@@ -211,6 +247,8 @@ bool by_columns(const Conv2dShape& s) {
 
 template <class T>
 size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
+  if (backward_input_algorithm<T>(s) == Conv2dAlgorithm::winograd)
+    return winograd_backward_input_scratch_bytes(s, threads);
   if (is_matrix_product(s))
     return gemm_scratch_bytes(backward_input_gemm(pixels(s)), threads, sizeof(T));
   if (by_columns<T>(s)) return columns_backward_input_scratch_bytes(s, threads, sizeof(T));
@@ -224,6 +262,10 @@ size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
 
 template <class T>
 void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w, T* dx) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (backward_input_algorithm<T>(s) == Conv2dAlgorithm::winograd)
+      return winograd_backward_input(exec, s, dy, w, dx);
+  }
   const T* no_bias = nullptr;
   if (is_matrix_product(s))
     return gemm(exec, backward_input_gemm(pixels(s)), dy, w, no_bias, dx, false);
@@ -268,6 +310,9 @@ void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const 
 
 template <class T>
 void fill(Ops<T>& t) {
+  t.conv2d_forward_algorithm = forward_algorithm<T>;
+  t.conv2d_backward_input_algorithm = backward_input_algorithm<T>;
+  t.conv2d_backward_weight_algorithm = backward_weight_algorithm<T>;
   t.conv2d_forward_scratch_bytes = forward_scratch_bytes<T>;
   t.conv2d_forward = forward<T>;
   t.conv2d_backward_input_scratch_bytes = backward_input_scratch_bytes<T>;

@@ -47,7 +47,20 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, co
 void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
                             double* dw, bool accumulate);
 
+// Winograd's algorithm, for shapes that winograd_can() takes: float, 3x3 or 5x5 taps, stride 1.
+size_t winograd_forward_scratch_bytes(const Conv2dShape&, int threads);
+void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const float* w,
+                      const float* bias, float* y);
+size_t winograd_backward_input_scratch_bytes(const Conv2dShape&, int threads);
+void winograd_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
+                             float* dx);
+
 namespace {
+
+constexpr bool winograd_can(const Conv2dShape& s) {
+  return s.R == s.S && (s.R == 3 || s.R == 5) && s.stride_h == 1 && s.stride_w == 1 &&
+         s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1;
+}
 
 // Of input for one strip, and of weights for one panel: they share L2.
 constexpr int64_t strip_bytes = 256 << 10, weight_panel_bytes = 384 << 10;

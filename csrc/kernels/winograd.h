@@ -1,7 +1,9 @@
 // The one-dimensional transforms of Winograd's minimal filtering (Lavin and Gray, Fast algorithms
 // for convolutional neural networks, 2016) with the points 0, 1, -1, 2, -2 and infinity: 6 input
-// values, 6 products. F(4, 3) makes 4 outputs of a filter of 3 taps from them:
+// values, 6 products. F(4, 3) makes 4 outputs of a filter of 3 taps from them, F(2, 5) 2 outputs of
+// one of 5 taps:
 //   y = A^T [(G g) . (B^T d)].
+// F(2, 3) leaves out 2 and -2: 4 input values, 4 products, 2 outputs.
 // A convolution applies each along both dimensions. Its gradients are the transposed maps.
 #pragma once
 
@@ -51,6 +53,75 @@ FASTNN_INLINE void winograd_weight(const V& g0, const V& g1, const V& g2, V* u) 
   u[4] = sum2 - middle2;
   u[5] = g2;
 }
+
+// The families: so many products make so many outputs of a filter of so many taps.
+struct F4x3 {
+  static constexpr int points = 6, outputs = 4, taps = 3;
+  template <class V>
+  FASTNN_INLINE static void input(V* d, int step) {
+    winograd_input(d, step);
+  }
+  template <class V>
+  FASTNN_INLINE static void weight(const V* g, V* u) {
+    winograd_weight(g[0], g[1], g[2], u);
+  }
+  template <class V>
+  FASTNN_INLINE static void output(const V* m, V* y) {
+    winograd_output(m, y);
+  }
+};
+
+struct F2x3 {
+  static constexpr int points = 4, outputs = 2, taps = 3;
+  template <class V>
+  FASTNN_INLINE static void input(V* d, int step) {
+    const V d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step];
+    d[0] = d0 - d2;
+    d[step] = d1 + d2;
+    d[2 * step] = d2 - d1;
+    d[3 * step] = d3 - d1;
+  }
+  template <class V>
+  FASTNN_INLINE static void weight(const V* g, V* u) {
+    const V half = V{} + 0.5f, even = half * (g[0] + g[2]), odd = half * g[1];
+    u[0] = g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = g[2];
+  }
+  template <class V>
+  FASTNN_INLINE static void output(const V* m, V* y) {
+    y[0] = m[0] + m[1] + m[2];
+    y[1] = m[1] - m[2] + m[3];
+  }
+};
+
+struct F2x5 {
+  static constexpr int points = 6, outputs = 2, taps = 5;
+  template <class V>
+  FASTNN_INLINE static void input(V* d, int step) {
+    winograd_input(d, step);
+  }
+  template <class V>
+  FASTNN_INLINE static void weight(const V* g, V* u) {
+    const V two = V{} + 2, four = V{} + 4, sixth = V{} - 1.f / 6, twentyfourth = V{} + 1.f / 24;
+    const V even = sixth * (g[0] + g[2] + g[4]), odd = sixth * (g[1] + g[3]);
+    const V even2 = twentyfourth * fma(four, fma(four, g[4], g[2]), g[0]),
+            odd2 = twentyfourth * (two * fma(four, g[3], g[1]));
+    u[0] = (V{} + 0.25f) * g[0];
+    u[1] = even + odd;
+    u[2] = even - odd;
+    u[3] = even2 + odd2;
+    u[4] = even2 - odd2;
+    u[5] = g[4];
+  }
+  template <class V>
+  FASTNN_INLINE static void output(const V* m, V* y) {
+    const V two = V{} + 2;
+    y[0] = m[0] + (m[1] + m[2]) + (m[3] + m[4]);
+    y[1] = fma(two, m[3] - m[4], m[1] - m[2]) + m[5];
+  }
+};
 
 }  // namespace
 }  // namespace fastnn::FASTNN_ISA

@@ -14,7 +14,7 @@ except ImportError as error:
 from .creation import arange, full, ones, ones_like, zeros, zeros_like
 from .function import Function
 from .gradcheck import gradcheck
-from .ops import get_num_threads, set_num_threads
+from .ops import get_conv2d_algorithm, get_num_threads, set_conv2d_algorithm, set_num_threads
 from .random import default_generator, get_rng_state, manual_seed, rand, randn, set_rng_state
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
@@ -38,6 +38,7 @@ __all__ = [
     "float64",
     "full",
     "functional",
+    "get_conv2d_algorithm",
     "get_num_threads",
     "get_rng_state",
     "gradcheck",
@@ -57,6 +58,7 @@ __all__ = [
     "randn",
     "record",
     "save",
+    "set_conv2d_algorithm",
     "set_num_threads",
     "set_rng_state",
     "tensor",

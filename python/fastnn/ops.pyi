@@ -31,6 +31,8 @@ def conv2d_forward(
     padding: _IntPair = 0,
     dilation: _IntPair = 1,
     groups: int = 1,
+    *,
+    algorithm: str = "auto",
 ) -> _Array: ...
 def conv2d_backward_input(
     dy: Any,
@@ -40,6 +42,8 @@ def conv2d_backward_input(
     padding: _IntPair = 0,
     dilation: _IntPair = 1,
     groups: int = 1,
+    *,
+    algorithm: str = "auto",
 ) -> _Array: ...
 def conv2d_backward_weight(
     dy: Any,
@@ -54,7 +58,10 @@ def conv2d_backward_weight(
     dw: _Array | None = None,
     db: _Array | None = None,
     accumulate: bool = False,
+    algorithm: str = "auto",
 ) -> tuple[_Array, _Array | None]: ...
+def set_conv2d_algorithm(algorithm: str) -> None: ...
+def get_conv2d_algorithm() -> str: ...
 
 # pool2d
 def max_pool2d_forward(

@@ -1,0 +1,216 @@
+"""conv2d by Winograd's algorithm: every family of transforms against the float64 oracle; the choice of algorithm."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastnn
+import reference as ref
+from fastnn import ops
+from fastnn.nn import functional as F
+
+RELATIVE_ERROR = 2e-5  # of the largest element
+
+
+def draw(*shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def check(N, C, H, W, K, R, padding, bias=True):
+    """Both passes against the oracle and, in terms of sum |x| |w|, against direct convolution."""
+    window = ((1, 1), padding, (1, 1), 1)
+    x, w, b = draw((N, C, H, W), (K, C, R, R), (K,))
+    b = b if bias else None
+    y = ref.conv2d_forward(x, w, b, *window)
+    (dy,) = draw(y.shape, seed=1)
+    ax, aw, ady = np.abs(x), np.abs(w), np.abs(dy)
+    ab = None if b is None else np.abs(b)
+    passes = [
+        (y, ref.conv2d_forward(ax, aw, ab, *window), lambda a: ops.conv2d_forward(x, w, b, *window, algorithm=a)),
+        (
+            ref.conv2d_backward_input(dy, w, x.shape, *window),
+            ref.conv2d_backward_input(ady, aw, x.shape, *window),
+            lambda a: ops.conv2d_backward_input(dy, w, x.shape, *window, algorithm=a),
+        ),
+    ]
+    for expected, scale, run in passes:
+        got = run("winograd")
+        assert got.shape == expected.shape
+        assert got.dtype == np.float32
+        if got.size:
+            assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
+        # A window takes over rounding errors of the tile around it: the scale is the image's largest.
+        if got.size:
+            assert np.all(np.abs(got - run("direct")) <= 1e-5 * scale.max(axis=(2, 3), keepdims=True))
+
+
+SHAPES = {
+    "one pixel": {"N": 1, "C": 1, "H": 1, "W": 1, "K": 1, "R": 3, "padding": (1, 1)},
+    "one tile": {"N": 1, "C": 16, "H": 4, "W": 4, "K": 32, "R": 3, "padding": (1, 1)},
+    "smaller than a tile": {"N": 2, "C": 5, "H": 3, "W": 2, "K": 6, "R": 3, "padding": (1, 1)},
+    "2x2 images": {"N": 40, "C": 20, "H": 2, "W": 2, "K": 33, "R": 3, "padding": (1, 1)},
+    "tails": {"N": 2, "C": 17, "H": 15, "W": 18, "K": 65, "R": 3, "padding": (1, 1)},
+    "no padding": {"N": 2, "C": 16, "H": 12, "W": 9, "K": 16, "R": 3, "padding": (0, 0)},
+    "large padding": {"N": 1, "C": 4, "H": 3, "W": 4, "K": 3, "R": 3, "padding": (7, 5)},
+    "deep": {"N": 3, "C": 300, "H": 7, "W": 7, "K": 40, "R": 3, "padding": (1, 1)},
+    "deep, 2x2 images": {"N": 3, "C": 500, "H": 2, "W": 2, "K": 24, "R": 3, "padding": (1, 1)},
+    "deep, many tiles": {"N": 2, "C": 640, "H": 50, "W": 33, "K": 8, "R": 3, "padding": (1, 1)},
+    "5x5": {"N": 2, "C": 19, "H": 11, "W": 14, "K": 34, "R": 5, "padding": (2, 2)},
+    "5x5 without padding": {"N": 1, "C": 3, "H": 5, "W": 6, "K": 4, "R": 5, "padding": (0, 0)},
+    "5x5 deep": {"N": 1, "C": 210, "H": 9, "W": 6, "K": 33, "R": 5, "padding": (3, 1)},
+    "empty batch": {"N": 0, "C": 3, "H": 5, "W": 5, "K": 4, "R": 3, "padding": (1, 1)},
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_equals_oracle(isa, name):
+    check(**SHAPES[name])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    N=st.integers(0, 4), C=st.integers(1, 40), K=st.integers(1, 70), H=st.integers(1, 13), W=st.integers(1, 13),
+    R=st.sampled_from([3, 5]), padding=st.tuples(st.integers(0, 6), st.integers(0, 6)), bias=st.booleans(),
+    isa_index=st.integers(0, 3),
+)  # fmt: skip
+def test_drawn_shapes(N, C, K, H, W, R, padding, bias, isa_index):
+    if H + 2 * padding[0] < R or W + 2 * padding[1] < R:
+        return
+    before = ops.isa()
+    ops.set_isa(ops.isas()[isa_index % len(ops.isas())])
+    try:
+        check(N, C, H, W, K, R, padding, bias)
+    finally:
+        ops.set_isa(before)
+
+
+@pytest.mark.parametrize("C", [1, 7, 8, 15, 16, 17, 32, 33])
+@pytest.mark.parametrize("K", [1, 8, 16, 31, 32, 33])
+def test_channel_tails(isa, C, K):
+    check(1, C, 6, 7, K, 3, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "K", "R"),
+    [((8, 32, 30, 30), 70, 3), ((8, 200, 14, 14), 70, 3), ((64, 64, 2, 2), 64, 3), ((8, 24, 14, 14), 40, 5)],
+)
+def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R):
+    x, w, b = draw(x_shape, (K, x_shape[1], R, R), (K,))
+    window = (1, R // 2)
+    before, results = ops.get_num_threads(), []
+    try:
+        for n in (1, 2, 3, 7):
+            ops.set_num_threads(n)
+            y = ops.conv2d_forward(x, w, b, *window, algorithm="winograd")
+            results.append((y, ops.conv2d_backward_input(y, w, x.shape, *window, algorithm="winograd")))
+    finally:
+        ops.set_num_threads(before)
+    for y, dx in results[1:]:
+        assert np.array_equal(y, results[0][0])
+        assert np.array_equal(dx, results[0][1])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_stay_in_the_tiles_that_see_them(isa, value):
+    x, w = draw((2, 3, 20, 20), (4, 3, 3, 3))
+    clean = ops.conv2d_forward(x, w, None, 1, 1, algorithm="winograd")
+    x[0, 1, 9, 12] = value
+    y = ops.conv2d_forward(x, w, None, 1, 1, algorithm="winograd")
+    bad = ~np.isfinite(y)
+    assert bad[0, :, 8:11, 11:14].all()  # the windows that see it
+    tiles = np.zeros(y.shape, bool)
+    tiles[0, :, 8:12, 8:16] = True  # rows 8 to 10 lie in one row of tiles, columns 11 to 13 in two columns of them
+    assert not np.any(bad & ~tiles)
+    assert np.array_equal(y[~tiles], clean[~tiles])
+
+
+def test_any_strides():
+    x, w = draw((3, 16, 9, 8), (20, 16, 3, 3))
+    expected = ops.conv2d_forward(x, w, None, 1, 1, algorithm="winograd")
+    for other in (np.asfortranarray(x), ops.to_channels_last(x), np.repeat(x, 2, axis=3)[..., ::2]):
+        assert np.array_equal(
+            expected, ops.conv2d_forward(other, np.asfortranarray(w), None, 1, 1, algorithm="winograd")
+        )
+    assert np.array_equal(expected[::-1], ops.conv2d_forward(x[::-1], w, None, 1, 1, algorithm="winograd"))
+
+
+# The choice ---------------------------------------------------------------------------------------
+
+X, WEIGHT = draw((8, 64, 28, 28), (64, 64, 3, 3))
+
+
+@pytest.fixture
+def preference():
+    before = fastnn.get_conv2d_algorithm()
+    yield fastnn.set_conv2d_algorithm
+    fastnn.set_conv2d_algorithm(before)
+
+
+def test_direct_is_one_word_away(preference):
+    by = {a: ops.conv2d_forward(X, WEIGHT, algorithm=a) for a in ("auto", "direct", "winograd")}
+    assert np.array_equal(by["auto"], by["winograd"])
+    assert not np.array_equal(by["direct"], by["winograd"])
+    x, w = fastnn.as_tensor(X), fastnn.as_tensor(WEIGHT)
+    for algorithm, expected in by.items():
+        preference(algorithm)
+        assert fastnn.get_conv2d_algorithm() == algorithm
+        assert np.array_equal(F.conv2d(x, w).numpy(), expected)
+        assert np.array_equal(ops.conv2d_forward(X, WEIGHT, algorithm="direct"), by["direct"])
+
+
+def test_the_preference_leaves_out_what_an_algorithm_cannot_do(preference):
+    preference("winograd")
+    x, w = X.astype(np.float64), WEIGHT.astype(np.float64)
+    assert np.array_equal(ops.conv2d_forward(x, w), ops.conv2d_forward(x, w, algorithm="direct"))
+    strided = ops.conv2d_forward(X, WEIGHT, None, 2)
+    assert np.array_equal(strided, ops.conv2d_forward(X, WEIGHT, None, 2, algorithm="direct"))
+
+
+def test_float64_is_direct():
+    x, w = X[:1].astype(np.float64), WEIGHT.astype(np.float64)
+    assert np.array_equal(ops.conv2d_forward(x, w), ops.conv2d_forward(x, w, algorithm="direct"))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "got"),
+    [
+        ({"stride": 2}, "stride (2, 2)"),
+        ({"stride": (1, 2)}, "stride (1, 2)"),
+        ({"dilation": 2}, "dilation (2, 2)"),
+        ({"weight": WEIGHT[:, :32], "groups": 2}, "groups 2"),
+        ({"weight": WEIGHT[..., :1, :1]}, "a 1x1 kernel"),
+        ({"weight": WEIGHT[..., :2]}, "a 3x2 kernel"),
+        ({"x": X.astype(np.float64), "weight": WEIGHT.astype(np.float64)}, "got float64"),
+    ],
+)
+def test_what_winograd_cannot_do(kwargs, got):
+    kwargs = {"x": X, "weight": WEIGHT, **kwargs}
+    message = "algorithm 'winograd' takes float32, a 3x3 or 5x5 kernel, .*" + re.escape(got)
+    with pytest.raises(ValueError, match="conv2d_forward: " + message):
+        ops.conv2d_forward(**kwargs, algorithm="winograd")
+    x, w = kwargs.pop("x"), kwargs.pop("weight")
+    dy = ops.conv2d_forward(x, w, **kwargs)
+    with pytest.raises(ValueError, match="conv2d_backward_input: " + message):
+        ops.conv2d_backward_input(dy, w, x.shape, **kwargs, algorithm="winograd")
+
+
+def test_unknown_algorithm(preference):
+    for call in (lambda: ops.conv2d_forward(X, WEIGHT, algorithm="fft"), lambda: preference("fft")):
+        with pytest.raises(ValueError, match="algorithm is 'fft'; expected 'auto', 'direct' or 'winograd'"):
+            call()
+
+
+def test_verbose_names_the_algorithm(python):
+    code = (
+        "import numpy as np; from fastnn import ops\n"
+        "x, w = np.ones((1, 4, 6, 6), np.float32), np.ones((4, 4, 3, 3), np.float32)\n"
+        "x = ops.to_channels_last(x)\n"
+        "for algorithm in ('direct', 'winograd'): ops.conv2d_forward(x, w, algorithm=algorithm)"
+    )
+    lines = python(code, FASTNN_VERBOSE="1").stderr.splitlines()[-2:]
+    for line, algorithm in zip(lines, ("direct", "winograd"), strict=True):
+        assert re.fullmatch(rf"fastnn conv2d_forward \(1, 4, 4, 4\) \w+ {algorithm} \d+\.\d+ ms", line)
