@@ -105,6 +105,7 @@ void add_conv2d();
 void add_linear();
 void add_pool2d();
 void add_activation();
+void add_dropout();
 void add_softmax();
 void add_loss();
 void add_optimizer();

@@ -95,6 +95,7 @@ int main(int argc, char** argv) {
   bench::add_linear();
   bench::add_pool2d();
   bench::add_activation();
+  bench::add_dropout();
   bench::add_softmax();
   bench::add_loss();
   bench::add_optimizer();

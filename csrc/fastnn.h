@@ -80,6 +80,12 @@ struct SoftmaxShape {
 
 enum class Activation : int { relu, sigmoid, tanh };
 
+// Elements become 0 with probability p, and are scaled by 1 / (1 - p) otherwise.
+struct Dropout {
+  double p;
+  uint64_t seed;
+};
+
 // One SGD step, PyTorch's order of operations:
 //   g = (maximize ? -g : g) + weight_decay * p;
 //   buf = first_step ? g : momentum * buf + (1 - dampening) * g;
@@ -144,6 +150,10 @@ struct Ops {
   // Element-wise over n elements; backward from the output y. In place (y = x, dx = dy) is allowed.
   void (*activation_forward)(const Exec&, Activation, int64_t n, const T* x, T* y);
   void (*activation_backward)(const Exec&, Activation, int64_t n, const T* dy, const T* y, T* dx);
+
+  // Element-wise over n elements, in place too. The seed and an element's index decide, so that
+  // backward is the same call on dy.
+  void (*dropout)(const Exec&, const Dropout&, int64_t n, const T* x, T* y);
 
   void (*softmax_forward)(const Exec&, const SoftmaxShape&, const T* x, T* y);
   void (*softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);

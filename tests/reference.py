@@ -359,6 +359,35 @@ def tanh_backward(dy, y):
     return dy * (1.0 - y * y)
 
 
+# Dropout ------------------------------------------------------------------------------------------
+
+
+def philox4x32(counter, key, rounds=10):
+    """Four 32-bit words from a counter of four words and a key of two (Salmon et al., 2011)."""
+    x, key = list(counter), list(key)
+    for _ in range(rounds):
+        first, second = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+        x = [second >> 32 ^ x[1] ^ key[0], second & 0xFFFFFFFF, first >> 32 ^ x[3] ^ key[1], first & 0xFFFFFFFF]
+        key = [key[0] + 0x9E3779B9 & 0xFFFFFFFF, key[1] + 0xBB67AE85 & 0xFFFFFFFF]
+    return x
+
+
+def dropout_words(count, seed):
+    """The random word of each of `count` elements."""
+    key = seed & 0xFFFFFFFF, seed >> 32
+    words = []
+    for block in range(-(-count // 32)):
+        made = [philox4x32((8 * block + j, 0, 0, 0), key) for j in range(8)]
+        words += [made[j][2 * u + v] for u in range(2) for j in range(8) for v in range(2)]
+    return np.array(words[:count], np.float64)
+
+
+@in_float64
+def dropout(x, p, seed):
+    factors = np.where(dropout_words(x.size, seed) < np.floor(p * 2.0**32), 0.0, 1 / (1 - p) if p < 1 else 0.0)
+    return x * factors.reshape(x.shape)
+
+
 # Softmax and cross-entropy ------------------------------------------------------------------------
 
 

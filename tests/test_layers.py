@@ -39,6 +39,7 @@ LAYERS = [
     ("Softmax", (1,), {}, (3, 4)),
     ("LogSoftmax", (), {"dim": -1}, (3, 4)),
     ("Dropout", (0.0,), {}, (3, 4)),
+    ("Dropout2d", (0.0,), {}, (2, 3, 4, 5)),
 ]
 NAMES = [f"{name}{args}{kwargs}" for name, args, kwargs, _ in LAYERS]
 

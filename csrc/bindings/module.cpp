@@ -115,6 +115,7 @@ PYBIND11_MODULE(ops, m) {
   check_environment();
   bind_activation(m);
   bind_conv2d(m);
+  bind_dropout(m);
   bind_linear(m);
   bind_loss(m);
   bind_matmul(m);

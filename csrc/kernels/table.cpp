@@ -17,6 +17,7 @@ Ops<T> make_table() {
   fill_linear(t);
   fill_pool2d(t);
   fill_activation(t);
+  fill_dropout(t);
   fill_softmax(t);
   fill_loss(t);
   fill_optimizer(t);

@@ -174,6 +174,20 @@ FASTNN_INLINE VecF64 fma(VecF64 a, VecF64 b, VecF64 c) {
 #endif
 }
 
+// The 64-bit products of the low halves of the lanes.
+FASTNN_INLINE VecU64 multiply_low_halves(VecU64 a, VecU64 b) {
+#if defined(__AVX512F__)
+  return (VecU64)_mm512_maskz_mul_epu32(0xff, (__m512i)a, (__m512i)b);
+#elif defined(__AVX2__)
+  return (VecU64)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__x86_64__)
+  return (VecU64)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+  const VecU64 low = 0xFFFFFFFF - VecU64{};
+  return (a & low) * (b & low);
+#endif
+}
+
 // The larger lane; b where either is NaN.
 template <class V>
 FASTNN_INLINE V max(V a, V b) {

@@ -2,7 +2,7 @@
 
 from .activation import relu, sigmoid, tanh
 from .conv import conv2d
-from .dropout import dropout
+from .dropout import dropout, dropout2d
 from .linear import linear
 from .loss import cross_entropy, mse_loss
 from .pooling import (
@@ -27,6 +27,7 @@ __all__ = [
     "conv2d",
     "cross_entropy",
     "dropout",
+    "dropout2d",
     "linear",
     "log_softmax",
     "max_pool1d",

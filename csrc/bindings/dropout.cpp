@@ -1,0 +1,47 @@
+// fastnn.ops: dropout.
+#include "arrays.h"
+
+namespace fastnn {
+namespace {
+
+uint64_t seed_argument(const char* op, py::handle object) {
+  if (!PyIndex_Check(object.ptr())) {
+    type_error(op, ": seed is a ", Py_TYPE(object.ptr())->tp_name, "; expected an int");
+  }
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  const uint64_t seed = PyLong_AsUnsignedLongLong(index.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    value_error(op, ": seed is ", std::string(py::str(object)), "; expected 0 to 2**64 - 1");
+  }
+  return seed;
+}
+
+py::array dropout(py::handle x_object, double p, py::handle seed, bool channels_last_order) {
+  const char* const op = "dropout";
+  py::array x = real_array(op, "x", x_object, channels_last_order ? 4 : -1);
+  if (!(p >= 0 && p <= 1)) value_error(op, ": p is ", p, "; expected a probability from 0 to 1");
+  const Dropout d{p, seed_argument(op, seed)};
+
+  x = channels_last_order ? channels_last(x) : contiguous(x);
+  py::array y = empty_like(op, x);
+  by_type(real_type(op, "x", x), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().dropout);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    run(op, x, [&](const Exec& exec) { kernel(exec, d, x.size(), from, to); });
+  });
+  return y;
+}
+
+}  // namespace
+
+void bind_dropout(py::module_& m) {
+  m.def("dropout", &dropout, py::arg("x"), py::arg("p"), py::arg("seed"), py::kw_only(),
+        py::arg("channels_last") = false,
+        "y: x with each element set to 0 with probability p and scaled by 1 / (1 - p) otherwise. "
+        "The seed (64 bits) and an\nelement's place in C order, or in that of channels-last "
+        "memory, decide: called on dy with the same seed it is backward.");
+}
+
+}  // namespace fastnn
