@@ -4,26 +4,49 @@
 namespace fastnn::bench {
 namespace {
 
-void sgd_momentum(Bench& bench, int64_t n) {
-  // Parameter and momentum buffer lie in one array, so that both are checked.
-  const Array state = Array::uniform(2 * n, 1), g = Array::uniform(n, 2);
-  const SgdParam<float> param{.p = state, .g = g, .buf = state + n, .n = n, .first_step = false};
-  const SgdStep step{.lr = 0.1,
-                     .momentum = 0.9,
-                     .dampening = 0,
-                     .weight_decay = 0,
-                     .nesterov = false,
-                     .maximize = false};
-  const SgdParam<float>* const params = &param;
-  bench.measure({.bytes = 20.0 * static_cast<double>(n)}, state, &Table::sgd, step, int64_t{1},
-                params);
+// A kernel with so many arrays of state, which lie behind the parameter in one array, so that all
+// of them are checked.
+template <class Step>
+void measure(Bench& bench, int64_t n, int states, const Step& step,
+             void (*Table::*op)(const Exec&, const Step&, int64_t, const OptimizerParam<float>*)) {
+  const Array arrays = Array::uniform((1 + states) * n, 1), g = Array::uniform(n, 2);
+  for (int64_t i = n; i < arrays.size(); ++i) arrays[i] *= arrays[i];  // averages of squares
+  OptimizerParam<float> param{.p = arrays, .g = g, .state = {}, .n = n, .step = 100};
+  for (int k = 0; k < states; ++k) param.state[k] = arrays + (1 + k) * n;
+  const OptimizerParam<float>* const params = &param;
+  const double bytes = 4.0 * (3 + 2 * states) * static_cast<double>(n);
+  bench.measure({.bytes = bytes}, arrays, op, step, int64_t{1}, params);
 }
+
+constexpr SgdStep sgd{.lr = 0.1,
+                      .momentum = 0.9,
+                      .dampening = 0,
+                      .weight_decay = 0,
+                      .nesterov = false,
+                      .maximize = false};
+constexpr AdagradStep adagrad{
+    .lr = 0.01, .lr_decay = 0, .weight_decay = 0, .eps = 1e-10, .maximize = false};
+constexpr RmspropStep rmsprop{
+    .lr = 0.01, .alpha = 0.99, .eps = 1e-8, .weight_decay = 0, .momentum = 0, .maximize = false};
+constexpr AdamStep adam{.lr = 0.001,
+                        .beta1 = 0.9,
+                        .beta2 = 0.999,
+                        .eps = 1e-8,
+                        .weight_decay = 0,
+                        .decoupled = false,
+                        .maximize = false};
 
 }  // namespace
 
 void add_optimizer() {
   for (const auto [n] : optimizer_sizes) {
-    add("sgd_momentum", join({n}), [n = n](Bench& b) { sgd_momentum(b, n); });
+    const auto add_n = [n = n](const char* name, int states, const auto& step, auto op) {
+      add(name, join({n}), [=](Bench& b) { measure(b, n, states, step, op); });
+    };
+    add_n("sgd_momentum", 1, sgd, &Table::sgd);
+    add_n("adagrad", 1, adagrad, &Table::adagrad);
+    add_n("rmsprop", 1, rmsprop, &Table::rmsprop);
+    add_n("adam", 2, adam, &Table::adam);
   }
 }
 

@@ -86,24 +86,53 @@ struct Dropout {
   uint64_t seed;
 };
 
-// One SGD step, PyTorch's order of operations:
-//   g = (maximize ? -g : g) + weight_decay * p;
-//   buf = first_step ? g : momentum * buf + (1 - dampening) * g;
+// The optimizers' steps, in PyTorch's order of operations. Each starts from
+//   g = (maximize ? -g : g) + weight_decay * p,
+// and keeps up to three arrays of state for a parameter, named here in the order of OptimizerParam.
+
+// State: buf (null without momentum).
+//   buf = step == 1 ? g : momentum * buf + (1 - dampening) * g;
 //   p -= lr * (nesterov ? g + momentum * buf : buf).
 struct SgdStep {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
 };
 
-// One parameter of a fused optimizer call: n elements. buf is the momentum buffer (null without
-// momentum), first_step says that it holds nothing yet.
+// State: sum.
+//   sum += g g;  p -= lr / (1 + (step - 1) * lr_decay) * g / (sqrt(sum) + eps).
+struct AdagradStep {
+  double lr, lr_decay, weight_decay, eps;
+  bool maximize;
+};
+
+// State: square_avg, grad_avg (null: not centered), buf (null without momentum).
+//   square_avg = alpha * square_avg + (1 - alpha) * g g;  grad_avg += (1 - alpha) * (g - grad_avg);
+//   avg = sqrt(square_avg - grad_avg grad_avg) + eps;
+//   buf = momentum * buf + g / avg;  p -= lr * buf.
+struct RmspropStep {
+  double lr, alpha, eps, weight_decay, momentum;
+  bool maximize;
+};
+
+// State: exp_avg, exp_avg_sq, max_exp_avg_sq (null: no AMSGrad).
+//   decoupled (AdamW): p *= 1 - lr * weight_decay, in place of the weight decay in g;
+//   exp_avg += (1 - beta1) * (g - exp_avg);
+//   exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g g;
+//   max_exp_avg_sq = max(max_exp_avg_sq, exp_avg_sq), which then stands for exp_avg_sq;
+//   p -= lr / (1 - beta1^step) * exp_avg / (sqrt(exp_avg_sq) / sqrt(1 - beta2^step) + eps).
+struct AdamStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize;
+};
+
+// One parameter of a fused optimizer call: n elements, their gradient, the arrays of its state
+// (null where they are not used), and the number of this step, from 1.
 template <class T>
-struct SgdParam {
+struct OptimizerParam {
   T* p;
   const T* g;
-  T* buf;
-  int64_t n;
-  bool first_step;
+  T* state[3];
+  int64_t n, step;
 };
 
 // The width in bytes of one max-pooling window position (r * S + s).
@@ -170,7 +199,10 @@ struct Ops {
                                          T* dx);
 
   // All parameters in one call.
-  void (*sgd)(const Exec&, const SgdStep&, int64_t count, const SgdParam<T>* params);
+  void (*sgd)(const Exec&, const SgdStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*adagrad)(const Exec&, const AdagradStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*rmsprop)(const Exec&, const RmspropStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*adam)(const Exec&, const AdamStep&, int64_t count, const OptimizerParam<T>* params);
 };
 
 // The table in use: the best one that the processor, the operating system and FASTNN_ISA allow, or

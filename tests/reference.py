@@ -454,3 +454,37 @@ def sgd(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize, fi
         buf = g if first_step else momentum * buf + (1 - dampening) * g
         g = g + momentum * buf if nesterov else buf
     return p - lr * g, buf
+
+
+@in_float64
+def adagrad(p, g, total, step, lr, lr_decay, weight_decay, eps, maximize):
+    """(p, total) after step number `step` (from 1) of torch.optim.Adagrad; total is its state "sum"."""
+    g = (-g if maximize else g) + weight_decay * p
+    total = total + g**2
+    return p - lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(total) + eps), total
+
+
+@in_float64
+def rmsprop(p, g, square_avg, grad_avg, buf, lr, alpha, eps, weight_decay, momentum, centered, maximize):
+    """(p, square_avg, grad_avg, buf) after one step of torch.optim.RMSprop; the state starts as zeros."""
+    g = (-g if maximize else g) + weight_decay * p
+    square_avg = alpha * square_avg + (1 - alpha) * g**2
+    grad_avg = alpha * grad_avg + (1 - alpha) * g
+    variance = square_avg - grad_avg**2 if centered else square_avg
+    buf = momentum * buf + g / (np.sqrt(variance) + eps)
+    return p - lr * buf, square_avg, grad_avg, buf
+
+
+@in_float64
+def adam(p, g, exp_avg, exp_avg_sq, largest, step, lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize):
+    """(p, exp_avg, exp_avg_sq, largest) after step number `step` (from 1) of Adam or AdamW; zeros before it."""
+    g = -g if maximize else g
+    if decoupled:
+        p = (1 - lr * weight_decay) * p
+    else:
+        g = g + weight_decay * p
+    exp_avg = beta1 * exp_avg + (1 - beta1) * g
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    largest = np.maximum(largest, exp_avg_sq)
+    second = (largest if amsgrad else exp_avg_sq) / (1 - beta2**step)
+    return p - lr * (exp_avg / (1 - beta1**step)) / (np.sqrt(second) + eps), exp_avg, exp_avg_sq, largest

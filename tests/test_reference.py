@@ -535,3 +535,30 @@ def test_sgd_equals_pytorch(torch, rng, kwargs):
         assert_same(p, parameter.detach().numpy())
         if buf is not None:
             assert_same(buf, optimizer.state[parameter]["momentum_buffer"].numpy())
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_adaptive_optimizers_equal_pytorch(torch, rng, amsgrad, maximize):
+    start = rng.normal(size=(3, 4))
+    zeros = [np.zeros_like(start)] * 3
+    runs = {
+        "Adagrad": [{"lr_decay": 0.1, "weight_decay": 0.01}, ref.adagrad, zeros[:1], (0.1, 0.1, 0.01, 1e-10)],
+        "RMSprop": [
+            {"weight_decay": 0.01, "momentum": 0.9, "centered": amsgrad},
+            lambda p, g, a, b, c, step, *rest: ref.rmsprop(p, g, a, b, c, *rest),
+            zeros,
+            (0.1, 0.99, 1e-8, 0.01, 0.9, amsgrad),
+        ],
+        "Adam": [{"amsgrad": amsgrad}, ref.adam, zeros, (0.1, 0.9, 0.999, 1e-8, 0, False, amsgrad)],
+        "AdamW": [{"amsgrad": amsgrad}, ref.adam, zeros, (0.1, 0.9, 0.999, 1e-8, 0.01, True, amsgrad)],
+    }
+    for name, (options, step_function, state, arguments) in runs.items():
+        p, parameter = start, torch.nn.Parameter(torch.tensor(start))
+        optimizer = getattr(torch.optim, name)([parameter], lr=0.1, maximize=maximize, **options)
+        for step in range(1, 5):
+            g = rng.normal(size=p.shape)
+            p, *state = step_function(p, g, *state, step, *arguments, maximize)
+            parameter.grad = torch.tensor(g)
+            optimizer.step()
+            np.testing.assert_allclose(p, parameter.detach().numpy(), rtol=1e-9, atol=1e-12)

@@ -135,7 +135,9 @@ def test_errors_say_what_is_wrong_and_change_nothing():
     frozen = p.copy()
     frozen.flags.writeable = False
     dense = "sgd: params\\[1\\] must be writeable and dense in memory"
-    refused(ValueError, "have lengths 2, 1, 2 and 2; expected the same", [p, p], [g])
+    refused(ValueError, "sgd: grads has length 1, params has 2", [p, p], [g])
+    refused(ValueError, "sgd: buffers has length 0, params has 2", [p, p], [g, g], [])
+    refused(ValueError, "sgd: first_steps has length 1, params has 2", [p, p], [g, g], first=[True])
     refused(ValueError, dense, [p, frozen], [g, g])
     refused(ValueError, dense, [p, np.ones((2, 6), np.float32)[:, ::2]], [g, g])
     refused(ValueError, dense, [p, np.broadcast_to(np.float32(1), (2, 3))], [g, g])

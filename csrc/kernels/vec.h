@@ -188,6 +188,30 @@ FASTNN_INLINE VecU64 multiply_low_halves(VecU64 a, VecU64 b) {
 #endif
 }
 
+// (The masks of ones spare a false warning of GCC.)
+FASTNN_INLINE VecF32 sqrt(VecF32 v) {
+#if defined(__AVX512F__)
+  return (VecF32)_mm512_maskz_sqrt_ps(0xffff, (__m512)v);
+#elif defined(__AVX2__)
+  return (VecF32)_mm256_sqrt_ps((__m256)v);
+#elif defined(__x86_64__)
+  return (VecF32)_mm_sqrt_ps((__m128)v);
+#else
+  return (VecF32)vsqrtq_f32((float32x4_t)v);
+#endif
+}
+FASTNN_INLINE VecF64 sqrt(VecF64 v) {
+#if defined(__AVX512F__)
+  return (VecF64)_mm512_maskz_sqrt_pd(0xff, (__m512d)v);
+#elif defined(__AVX2__)
+  return (VecF64)_mm256_sqrt_pd((__m256d)v);
+#elif defined(__x86_64__)
+  return (VecF64)_mm_sqrt_pd((__m128d)v);
+#else
+  return (VecF64)vsqrtq_f64((float64x2_t)v);
+#endif
+}
+
 // The larger lane; b where either is NaN.
 template <class V>
 FASTNN_INLINE V max(V a, V b) {

@@ -147,6 +147,47 @@ def sgd(
     nesterov: bool = False,
     maximize: bool = False,
 ) -> None: ...
+def adagrad(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    sums: Sequence[_Array],
+    steps: Sequence[int],
+    lr: float,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    eps: float = 1e-10,
+    maximize: bool = False,
+) -> None: ...
+def rmsprop(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    square_avgs: Sequence[_Array],
+    grad_avgs: Sequence[_Array | None],
+    buffers: Sequence[_Array | None],
+    lr: float,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum: float = 0.0,
+    centered: bool = False,
+    maximize: bool = False,
+) -> None: ...
+def adam(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[_Array],
+    exp_avg_sqs: Sequence[_Array],
+    max_exp_avg_sqs: Sequence[_Array | None],
+    steps: Sequence[int],
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    amsgrad: bool = False,
+    maximize: bool = False,
+) -> None: ...
 
 # memory, threads, instruction sets
 def empty(shape: Sequence[int], dtype: DTypeLike = "float32", *, channels_last: bool = False) -> _Array: ...

@@ -107,6 +107,27 @@ class Optimizer:
         """Changes these parameters of the group by their gradients."""
         raise NotImplementedError(f"{type(self).__name__} defines no _update()")
 
+    # For `_update` of a subclass with a state: read it, call the kernel, keep it. If the call fails, nothing changes.
+
+    def _next_steps(self, params: list[Tensor]) -> list[int]:
+        """The number of the step that is being made, for each parameter, from 1."""
+        return [int(self.state.get(param, {}).get("step", 0)) + 1 for param in params]
+
+    def _state_arrays(self, params: list[Tensor], names: list[str], initial: float = 0.0) -> dict[str, list[Array]]:
+        """By name the state's array of each parameter; new ones are filled with `initial`."""
+        return {name: [self._state_array(param, name, initial) for param in params] for name in names}
+
+    def _state_array(self, param: Tensor, name: str, initial: float) -> Array:
+        array: Array | None = self.state.get(param, {}).get(name)
+        if array is None:
+            array = empty_like(param.data)
+            array.fill(initial)
+        return array
+
+    def _keep_state(self, params: list[Tensor], **state: list[Any]) -> None:
+        for i, param in enumerate(params):
+            self.state[param].update({name: values[i] for name, values in state.items()})
+
     # ---- state ------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -152,6 +173,29 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def check_number(optimizer: str, group: Group, *names: str) -> None:
+    """Raises TypeError, naming the option, where one of these is no number."""
+    for name in names:
+        if not isinstance(group[name], (int, float, np.number)):
+            raise TypeError(f"{optimizer}: {name} is {group[name]!r}; expected a number")
+
+
+def check_non_negative(optimizer: str, group: Group, *names: str) -> None:
+    """Raises an error that names the option where one of these is not a number of at least 0."""
+    check_number(optimizer, group, *names)
+    for name in names:
+        if not group[name] >= 0:
+            raise ValueError(f"{optimizer}: {name} is {group[name]}; expected at least 0")
+
+
+def check_fraction(optimizer: str, options: Group) -> None:
+    """Raises an error that names the option where one of these is not a number of at least 0 and below 1."""
+    check_non_negative(optimizer, options, *options)
+    for name, value in options.items():
+        if not value < 1:
+            raise ValueError(f"{optimizer}: {name} is {value}; expected a number below 1")
 
 
 def empty_like(x: Array) -> Array:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, empty_like
+from .optimizer import Array, Group, Optimizer, check_non_negative, check_number, empty_like
 
 
 class SGD(Optimizer):
@@ -64,12 +62,8 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_options(self, group: Group) -> None:
-        for name in ("lr", "momentum", "dampening", "weight_decay"):
-            if not isinstance(group[name], (int, float, np.number)):
-                raise TypeError(f"SGD: {name} is {group[name]!r}; expected a number")
-        for name in ("lr", "momentum", "weight_decay"):
-            if not group[name] >= 0:
-                raise ValueError(f"SGD: {name} is {group[name]}; expected at least 0")
+        check_number("SGD", group, "dampening")
+        check_non_negative("SGD", group, "lr", "momentum", "weight_decay")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening; momentum is {group['momentum']}, "
