@@ -25,9 +25,11 @@ void add_activation() {
   } activations[] = {
       {"relu", Activation::relu}, {"sigmoid", Activation::sigmoid}, {"tanh", Activation::tanh}};
   for (const auto& [name, f] : activations) {
-    for (const auto [n] : activation_sizes) {
-      add(name + "_forward", join({n}), [f = f, n = n](Bench& b) { forward(b, f, n); });
-      add(name + "_backward", join({n}), [f = f, n = n](Bench& b) { backward(b, f, n); });
+    for (const auto sizes : Tables<ElementCount>{activation_sizes, small_activation_sizes}) {
+      for (const auto [n] : sizes) {
+        add(name + "_forward", join({n}), [f = f, n = n](Bench& b) { forward(b, f, n); });
+        add(name + "_backward", join({n}), [f = f, n = n](Bench& b) { backward(b, f, n); });
+      }
     }
   }
 }

@@ -59,14 +59,18 @@ void backward_weight(Bench& bench, const Conv2dShape& s) {
 }  // namespace
 
 void add_conv2d() {
-  for (const ConvSize& z : conv2d_sizes) {
-    const std::string name = z.groups == 1
-                                 ? join({z.N, z.C, z.H, z.K, z.R, z.stride, z.pad})
-                                 : join({z.N, z.C, z.H, z.K, z.R, z.stride, z.pad, z.groups});
-    const Conv2dShape s = shape_of(z);
-    add("conv2d_forward", name, [s](Bench& b) { forward(b, s); });
-    add("conv2d_backward_input", name, [s](Bench& b) { backward_input(b, s); });
-    add("conv2d_backward_weight", name, [s](Bench& b) { backward_weight(b, s); });
+  for (const auto sizes : Tables<ConvSize>{
+           conv2d_3x3_sizes, conv2d_1x1_sizes, conv2d_1x1_resnet_sizes, conv2d_first_sizes,
+           conv2d_stride_2_sizes, conv2d_5x5_sizes, conv2d_grouped_sizes, conv2d_narrow_sizes}) {
+    for (const ConvSize& z : sizes) {
+      const std::string name = z.groups == 1
+                                   ? join({z.N, z.C, z.H, z.K, z.R, z.stride, z.pad})
+                                   : join({z.N, z.C, z.H, z.K, z.R, z.stride, z.pad, z.groups});
+      const Conv2dShape s = shape_of(z);
+      add("conv2d_forward", name, [s](Bench& b) { forward(b, s); });
+      add("conv2d_backward_input", name, [s](Bench& b) { backward_input(b, s); });
+      add("conv2d_backward_weight", name, [s](Bench& b) { backward_weight(b, s); });
+    }
   }
 }
 

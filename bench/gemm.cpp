@@ -22,8 +22,10 @@ void gemm(Bench& bench, const GemmSize& z) {
 }  // namespace
 
 void add_gemm() {
-  for (const GemmSize& z : gemm_sizes) {
-    add("gemm", join({z.M, z.N, z.K}), [&z](Bench& b) { gemm(b, z); });
+  for (const auto sizes : Tables<GemmSize>{gemm_sizes, gemm_other_sizes}) {
+    for (const GemmSize& z : sizes) {
+      add("gemm", join({z.M, z.N, z.K}), [&z](Bench& b) { gemm(b, z); });
+    }
   }
 }
 

@@ -33,12 +33,14 @@ void backward_weight(Bench& bench, const LinearShape& s) {
 }  // namespace
 
 void add_linear() {
-  for (const LinearSize& z : linear_sizes) {
-    const LinearShape s{.N = z.N, .I = z.I, .O = z.O};
-    const std::string name = join({s.N, s.I, s.O});
-    add("linear_forward", name, [s](Bench& b) { forward(b, s); });
-    add("linear_backward_input", name, [s](Bench& b) { backward_input(b, s); });
-    add("linear_backward_weight", name, [s](Bench& b) { backward_weight(b, s); });
+  for (const auto sizes : Tables<LinearSize>{linear_sizes, linear_model_sizes}) {
+    for (const LinearSize& z : sizes) {
+      const LinearShape s{.N = z.N, .I = z.I, .O = z.O};
+      const std::string name = join({s.N, s.I, s.O});
+      add("linear_forward", name, [s](Bench& b) { forward(b, s); });
+      add("linear_backward_input", name, [s](Bench& b) { backward_input(b, s); });
+      add("linear_backward_weight", name, [s](Bench& b) { backward_weight(b, s); });
+    }
   }
 }
 

@@ -1,21 +1,27 @@
+#include <vector>
+
 #include "bench.h"
 #include "shapes.h"
 
 namespace fastnn::bench {
 namespace {
 
-// A kernel with so many arrays of state, which lie behind the parameter in one array, so that all
-// of them are checked.
+// A kernel with so many arrays of state. They and the parameters lie in one array, so that all are
+// checked.
 template <class Step>
-void measure(Bench& bench, int64_t n, int states, const Step& step,
+void measure(Bench& bench, int64_t tensors, int64_t n, int states, const Step& step,
              void (*Table::*op)(const Exec&, const Step&, int64_t, const OptimizerParam<float>*)) {
-  const Array arrays = Array::uniform((1 + states) * n, 1), g = Array::uniform(n, 2);
-  for (int64_t i = n; i < arrays.size(); ++i) arrays[i] *= arrays[i];  // averages of squares
-  OptimizerParam<float> param{.p = arrays, .g = g, .state = {}, .n = n, .step = 100};
-  for (int k = 0; k < states; ++k) param.state[k] = arrays + (1 + k) * n;
-  const OptimizerParam<float>* const params = &param;
-  const double bytes = 4.0 * (3 + 2 * states) * static_cast<double>(n);
-  bench.measure({.bytes = bytes}, arrays, op, step, int64_t{1}, params);
+  const int64_t total = tensors * n;
+  const Array arrays = Array::uniform((1 + states) * total, 1), g = Array::uniform(total, 2);
+  for (int64_t i = total; i < arrays.size(); ++i) arrays[i] *= arrays[i];  // averages of squares
+  std::vector<OptimizerParam<float>> list;
+  for (int64_t i = 0; i < total; i += n) {
+    list.push_back({.p = arrays + i, .g = g + i, .state = {}, .n = n, .step = 100});
+    for (int k = 0; k < states; ++k) list.back().state[k] = arrays + (1 + k) * total + i;
+  }
+  const OptimizerParam<float>* const params = list.data();
+  const double bytes = 4.0 * (3 + 2 * states) * static_cast<double>(total);
+  bench.measure({.bytes = bytes}, arrays, op, step, tensors, params);
 }
 
 constexpr SgdStep sgd{.lr = 0.1,
@@ -39,14 +45,17 @@ constexpr AdamStep adam{.lr = 0.001,
 }  // namespace
 
 void add_optimizer() {
-  for (const auto [n] : optimizer_sizes) {
-    const auto add_n = [n = n](const char* name, int states, const auto& step, auto op) {
-      add(name, join({n}), [=](Bench& b) { measure(b, n, states, step, op); });
-    };
-    add_n("sgd_momentum", 1, sgd, &Table::sgd);
-    add_n("adagrad", 1, adagrad, &Table::adagrad);
-    add_n("rmsprop", 1, rmsprop, &Table::rmsprop);
-    add_n("adam", 2, adam, &Table::adam);
+  for (const auto sizes : Tables<ParameterCount>{optimizer_sizes, small_optimizer_sizes}) {
+    for (const auto [tensors, n] : sizes) {
+      const auto add_n = [tensors = tensors, n = n](const char* name, int states, const auto& step,
+                                                    auto op) {
+        add(name, join({tensors, n}), [=](Bench& b) { measure(b, tensors, n, states, step, op); });
+      };
+      add_n("sgd_momentum", 1, sgd, &Table::sgd);
+      add_n("adagrad", 1, adagrad, &Table::adagrad);
+      add_n("rmsprop", 1, rmsprop, &Table::rmsprop);
+      add_n("adam", 2, adam, &Table::adam);
+    }
   }
 }
 

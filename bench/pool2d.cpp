@@ -26,6 +26,30 @@ Pool2dShape shape_of(const PoolSize& z) {
           .divisor = 0};
 }
 
+Pool2dShape shape_of(const AdaptivePoolSize& z) {
+  const bool even = z.H % z.out == 0;
+  const int64_t R = z.H / z.out + (even ? 0 : 2);
+  return {.N = z.N,
+          .C = z.C,
+          .H = z.H,
+          .W = z.H,
+          .R = R,
+          .S = R,
+          .P = z.out,
+          .Q = z.out,
+          .stride_h = R,
+          .stride_w = R,
+          .pad_h = 0,
+          .pad_w = 0,
+          .dilation_h = 1,
+          .dilation_w = 1,
+          .count_include_pad = true,
+          .divisor = 0,
+          .adaptive = !even};
+}
+
+std::string name_of(const PoolSize& z) { return join({z.N, z.C, z.H, z.R, z.stride, z.pad}); }
+
 int64_t x_size(const Pool2dShape& s) { return s.N * s.H * s.W * s.C; }
 int64_t y_size(const Pool2dShape& s) { return s.N * s.P * s.Q * s.C; }
 
@@ -69,13 +93,21 @@ void avg_backward(Bench& bench, const Pool2dShape& s) {
 }  // namespace
 
 void add_pool2d() {
-  for (const PoolSize& z : pool2d_sizes) {
+  for (const PoolSize& z : max_pool2d_sizes) {
     const Pool2dShape s = shape_of(z);
-    const std::string name = join({z.N, z.C, z.H, z.R, z.stride, z.pad});
-    add("max_pool2d_forward", name, [s](Bench& b) { max_forward(b, s); });
-    add("max_pool2d_backward", name, [s](Bench& b) { max_backward(b, s); });
-    add("avg_pool2d_forward", name, [s](Bench& b) { avg_forward(b, s); });
-    add("avg_pool2d_backward", name, [s](Bench& b) { avg_backward(b, s); });
+    add("max_pool2d_forward", name_of(z), [s](Bench& b) { max_forward(b, s); });
+    add("max_pool2d_backward", name_of(z), [s](Bench& b) { max_backward(b, s); });
+  }
+  for (const PoolSize& z : avg_pool2d_sizes) {
+    const Pool2dShape s = shape_of(z);
+    add("avg_pool2d_forward", name_of(z), [s](Bench& b) { avg_forward(b, s); });
+    add("avg_pool2d_backward", name_of(z), [s](Bench& b) { avg_backward(b, s); });
+  }
+  for (const AdaptivePoolSize& z : adaptive_avg_pool2d_sizes) {
+    const Pool2dShape s = shape_of(z);
+    const std::string name = join({z.N, z.C, z.H, z.out});
+    add("adaptive_avg_pool2d_forward", name, [s](Bench& b) { avg_forward(b, s); });
+    add("adaptive_avg_pool2d_backward", name, [s](Bench& b) { avg_backward(b, s); });
   }
 }
 

@@ -5,74 +5,57 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import math
 import os
 import platform
 import re
 import sys
-from dataclasses import dataclass, field
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .cases import Case, cases
+from . import ceilings
+from .cases import Case, Group, groups
+from .report import COLUMNS, Ceilings, Result, Summary, markdown, summaries
 from .worker import Sample, Unsupported, Worker
 
 LIBRARIES = {"fastnn": "pip install .", "torch": "pip install '.[bench]'"}  # and where to get them
+FASTNN_BENCH = Path("build/bench/bench/fastnn_bench")
 MEMORY = "memory"
-BATCH_SIZE, WARM_UP, STEPS = 128, 50, 200
-COLUMNS = ("case", "fastnn", "PyTorch", "its best way", "PyTorch / fastnn")
-
-
-@dataclass
-class Result:
-    """Best times in seconds, or why there are none."""
-
-    name: str
-    fastnn: float = math.nan
-    peers: dict[str, float] = field(default_factory=dict)
-    problem: str = ""
-    failed: bool = False
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster fastnn is than the fastest way in PyTorch."""
-        return min(self.peers.values()) / self.fastnn
-
-    def cells(self) -> tuple[str, ...]:
-        """The row of the table."""
-        if self.problem:
-            return self.name, self.problem, "", "", ""
-        way = min(self.peers, key=lambda name: self.peers[name])
-        return self.name, _time(self.fastnn), _time(self.peers[way]), way, f"{self.ratio:.2f}"
-
-    def record(self) -> dict[str, Any]:
-        """For JSON."""
-        if self.problem:
-            return {"name": self.name, "problem": self.problem}
-        return {"name": self.name, "fastnn": self.fastnn, "pytorch": self.peers, "ratio": self.ratio}
+STEADY_STATE = (128, 50, 200)  # batch size, steps of warm-up, measured steps
+PEAK = ("resnet50", 16, 3)  # model, batch size, steps
+MIN_ROUNDS, MAX_SECONDS = 3, 5.0  # after so many rounds a case ends that has taken that long
+HOPELESS = 1.5  # a way so many times slower than the best one drops out after a round
+LINE = "{:<48} {:>10} {:>10}  {:<22} {:>16} {:>14}".format
 
 
 def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: float) -> Result:
     """Checks that both compute the same and times them in turn."""
-    result = Result(case.name)
+    result = Result(case)
     try:
         ours = fastnn.call("build", case.op, case.args)[""]
         for way, theirs in torch.call("build", case.op, case.args).items():
             difference = _difference(ours, theirs, case.tolerance)
             if difference:
-                return Result(case.name, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
-        for _ in range(min(rounds, case.max_rounds)):
-            result.fastnn = np.fmin(result.fastnn, fastnn.call("time", seconds)[""]).item()
-            for way, time in torch.call("time", seconds).items():
-                result.peers[way] = min(time, result.peers.get(way, math.inf))
+                return Result(case, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
+            result.peers[way] = np.inf
+        start = time.monotonic()
+        for done in range(min(rounds, case.max_rounds)):
+            if done >= MIN_ROUNDS and time.monotonic() - start > MAX_SECONDS:
+                break
+            result.fastnn = np.fmin(result.fastnn, fastnn.call("time", [""], seconds)[""]).item()
+            best = min(result.peers.values())
+            ways = [way for way, took in result.peers.items() if not took > HOPELESS * best]
+            for way, took in torch.call("time", ways, seconds).items():
+                result.peers[way] = min(took, result.peers[way])
         fastnn.call("release")
         torch.call("release")
     except Unsupported as reason:
-        return Result(case.name, problem=f"skipped: {reason}")
+        return Result(case, problem=f"skipped: {reason}")
     except RuntimeError as error:
-        return Result(case.name, problem=f"ERROR: {error}", failed=True)
+        return Result(case, problem=f"ERROR: {error}", failed=True)
     return result
 
 
@@ -89,11 +72,71 @@ def _difference(ours: list[Sample], theirs: list[Sample], tolerance: float) -> s
     return ""
 
 
-def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}" if seconds < 1000 * scale else f"{seconds / scale:.0f} {unit}"
-    return f"{seconds * 1e6:.3g} us"
+def _measure(chosen: list[Group], arguments: argparse.Namespace, workers: list[Worker]) -> dict[str, Any]:
+    """Runs and prints the groups; returns summaries, results and ceilings by name."""
+    measured = {}
+    for group in chosen:
+        limits: Ceilings | None = None
+        if arguments.fastnn_bench:
+            limits = ceilings.measure(arguments.fastnn_bench, arguments.threads)
+        print(f"\n{group.name}" + (f" (ceilings {limits.gflops:.0f} GFLOP/s, {limits.gbs:.1f} GB/s)" if limits else ""))
+        print(LINE(*COLUMNS))
+        results = []
+        for case in group.cases:
+            result = compare(case, *workers, arguments.rounds, arguments.seconds)
+            result.ceilings = limits
+            results.append(result)
+            cells = result.cells()
+            print(f"{cells[0]:<48} {cells[1]}" if result.problem else LINE(*cells), flush=True)
+        found = list(summaries(group, results))
+        for summary in found:
+            print(_sentence(summary), flush=True)
+        measured[group.name] = (found, results, limits)
+    return measured
+
+
+def _sentence(summary: Summary) -> str:
+    name, cases, mean, wanted_mean, worst, wanted_worst, worst_case, reached = summary.cells()
+    if not mean:
+        return f"=> {name}: nothing measured"
+    mean += f" (wanted {wanted_mean})" if wanted_mean else ""
+    worst += f" (wanted {wanted_worst})" if wanted_worst else ""
+    verdict = f"; reached: {reached}" if reached else ""
+    return f"=> {name}: {cases} cases, geometric mean {mean}, worst {worst}: {worst_case}{verdict}"
+
+
+def _memory(threads: int) -> tuple[dict[str, dict[str, float]], bool]:
+    """Runs and prints the measurements of memory, each in a fresh process; whether one failed."""
+    figures: dict[str, dict[str, float]] = {}
+    failed = False
+
+    def measure(library: str, title: str, function: str, *arguments: Any) -> Any:
+        nonlocal failed
+        worker = Worker(library, threads)  # earlier work has changed what malloc keeps
+        try:
+            found = worker.call("training", function, arguments)
+        except (Unsupported, RuntimeError) as error:
+            failed |= isinstance(error, RuntimeError)
+            print(f"\n{title} {worker.version}: {error}", flush=True)
+            return []
+        finally:
+            worker.close()
+        if title:
+            title = f"{title} {worker.version}"
+            figures[title] = found
+            print(f"\n{title}:", *(f"  {key:<28} {value:,.0f}" for key, value in found.items()), sep="\n", flush=True)
+        return found
+
+    batch_size, warm_up, steps = STEADY_STATE
+    steady = f"{steps} LeNet steps of batch {batch_size} after {warm_up} steps of warm-up,"
+    for library in LIBRARIES:
+        measure(library, steady, "steady_state", *STEADY_STATE)
+    model, batch_size, steps = PEAK
+    for library in LIBRARIES:
+        for way in measure(library, "", "eager_ways", model):
+            title = f"{steps} {model} training steps of batch {batch_size}, {way}".rstrip(", ") + ","
+            measure(library, title, "peak_memory", model, way, batch_size, steps)
+    return figures, failed
 
 
 def _cpu_model() -> str:
@@ -122,21 +165,9 @@ def _heading(machine: dict[str, Any], rounds: int) -> str:
     )
 
 
-def _markdown(heading: str, results: list[Result], memory: dict[str, dict[str, float]]) -> str:
-    rows = [COLUMNS, tuple("---" for _ in COLUMNS), *(r.cells() for r in results)]
-    lines = [heading, "", *("| " + " | ".join(row) + " |" for row in rows)]
-    for version, figures in memory.items():
-        lines += ["", f"{_memory_title(version)}:", *(f"- {key}: {value:g}" for key, value in figures.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _memory_title(version: str) -> str:
-    return f"{MEMORY}: {STEPS} LeNet steps of batch {BATCH_SIZE} after {WARM_UP} steps of warm-up, {version}"
-
-
 def _pattern(text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text)
+        return re.compile(text, re.IGNORECASE)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from None
 
@@ -146,8 +177,17 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--threads", type=int, default=2, help="threads of each library (default: 2)")
     add("--rounds", type=int, default=5, help="rounds of each library, in turn; the best one counts (default: 5)")
-    add("--seconds", type=float, default=0.08, help="length of a round for one way of one case (default: 0.08)")
+    add("--seconds", type=float, default=0.05, help="length of a round for one way of one case (default: 0.05)")
+    add("--quick", action="store_true", help="2 rounds of 0.01 s: a look, not a result")
+    add("--group", type=_pattern, default=re.compile(""), metavar="REGEX", help="only the groups whose name matches")
     add("--filter", type=_pattern, default=re.compile(""), metavar="REGEX", help="only the cases whose name matches")
+    add(
+        "--fastnn-bench",
+        type=Path,
+        default=FASTNN_BENCH if FASTNN_BENCH.exists() else None,
+        metavar="FILE",
+        help=f"the C++ benchmarks, for the ceilings (default: {FASTNN_BENCH}, where it is there)",
+    )
     add(
         "--data",
         type=Path,
@@ -156,27 +196,49 @@ def _arguments() -> argparse.Namespace:
         help="MNIST's idx files, for the epoch",
     )
     add("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    add("--markdown", type=Path, metavar="FILE", help="write the results as a Markdown table")
-    add("--list", action="store_true", help="print the names of the cases")
+    add("--markdown", type=Path, metavar="FILE", help="write the results as Markdown tables")
+    add("--plot", type=Path, metavar="FILE", help="draw the ratios (.png, .svg, .pdf); needs Matplotlib")
+    add("--list", action="store_true", help="print the names of the groups and cases")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 2, 0.01
     if arguments.threads < 1 or arguments.rounds < 1:
         parser.error("--threads and --rounds are at least 1")
-    for file in (arguments.json, arguments.markdown):
+    for file in (arguments.json, arguments.markdown, arguments.plot):
         if file and not file.parent.is_dir():  # better now than after an hour
             parser.error(f"{file}: there is no folder {file.parent}")
+    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs Matplotlib, which is not installed: pip install '.[plot]'")
+    if arguments.fastnn_bench:
+        try:
+            ceilings.measure(arguments.fastnn_bench, arguments.threads)
+        except RuntimeError as error:
+            parser.error(f"--fastnn-bench: {error}")
     return arguments
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Group]:
+    found = []
+    for group in groups(arguments.data):
+        cases = tuple(case for case in group.cases if arguments.filter.search(case.name))
+        if cases and arguments.group.search(group.name):
+            found.append(replace(group, cases=cases))
+    return found
 
 
 def main() -> int:
     """Runs the cases; 1 if a library failed or the two disagree, 2 if one is missing."""
     arguments = _arguments()
-    chosen = [case for case in cases(arguments.data) if arguments.filter.search(case.name)]
-    with_memory = bool(arguments.filter.search(MEMORY))
+    chosen = _chosen(arguments)
+    with_memory = bool(arguments.filter.search(MEMORY) and arguments.group.search(MEMORY))
     if arguments.list:
-        print(*(case.name for case in chosen), *([MEMORY] if with_memory else []), sep="\n")
+        for group in chosen:
+            print(f"{group.name}:", *(f"  {case.name}" for case in group.cases), sep="\n")
+        if with_memory:
+            print(MEMORY)
         return 0
     if not chosen and not with_memory:
-        print(f"no case matches {arguments.filter.pattern!r}; see --list", file=sys.stderr)
+        print("no case matches --filter and --group; see --list", file=sys.stderr)
         return 2
     for library, remedy in LIBRARIES.items():
         if importlib.util.find_spec(library) is None:
@@ -194,46 +256,46 @@ def main() -> int:
         return 2
     machine = _machine(arguments.threads, workers)
     heading = _heading(machine, arguments.rounds)
-    print(heading, flush=True)
+    print(heading)
+    if not arguments.fastnn_bench:
+        print(f"no shares of the ceilings: {FASTNN_BENCH} is not there (see --fastnn-bench)", flush=True)
 
-    results = []
-    line = "{:<48} {:>10} {:>10}  {:<20} {:>16}".format
-    if chosen:
-        print(line(*COLUMNS))
-    for case in chosen:
-        results.append(compare(case, *workers, arguments.rounds, arguments.seconds))
-        cells = results[-1].cells()
-        print(f"{cells[0]:<48} {cells[1]}" if results[-1].problem else line(*cells), flush=True)
-
-    memory: dict[str, dict[str, float]] = {}
-    failed = any(r.failed for r in results)
+    measured = _measure(chosen, arguments, workers)
     for worker in workers:
         worker.close()
-    for library in LIBRARIES if with_memory else []:
-        worker = Worker(library, arguments.threads)  # a fresh one: earlier cases have changed what malloc keeps
-        print(_memory_title(worker.version))
-        try:
-            memory[worker.version] = worker.call("steady_state", BATCH_SIZE, WARM_UP, STEPS)
-        except (Unsupported, RuntimeError) as error:
-            failed |= isinstance(error, RuntimeError)
-            print(f"  {error}")
-        else:
-            for key, value in memory[worker.version].items():
-                print(f"  {key:<28} {value:g}")
-        finally:
-            worker.close()
+    memory, failed = _memory(arguments.threads) if with_memory else ({}, False)
+    failed |= any(result.failed for _, results, _ in measured.values() for result in results)
+    _write(arguments, machine, heading, measured, memory)
+    return 1 if failed else 0
 
+
+def _write(
+    arguments: argparse.Namespace,
+    machine: dict[str, Any],
+    heading: str,
+    measured: dict[str, tuple[list[Summary], list[Result], Ceilings | None]],
+    memory: dict[str, dict[str, float]],
+) -> None:
+    all_summaries = [summary for found, *_ in measured.values() for summary in found]
     if arguments.json:
         report = {
             "machine": machine,
             "rounds": arguments.rounds,
-            "results": [r.record() for r in results],
+            "summary": [summary.record() for summary in all_summaries],
+            "groups": {
+                name: {"ceilings": limits and asdict(limits), "results": [result.record() for result in results]}
+                for name, (_, results, limits) in measured.items()
+            },
             MEMORY: memory,
         }
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     if arguments.markdown:
-        arguments.markdown.write_text(_markdown(heading, results, memory))
-    return 1 if failed else 0
+        tables = {name: (found, results) for name, (found, results, _) in measured.items()}
+        arguments.markdown.write_text(markdown(heading, tables, memory))
+    if arguments.plot:
+        from . import plot
+
+        plot.save(arguments.plot, all_summaries, heading)
 
 
 if __name__ == "__main__":

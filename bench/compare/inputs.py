@@ -1,7 +1,7 @@
 """The arrays that both libraries start from: NumPy, float32, the same bits in every process.
 
-A way of running a case is a function of nothing that does the work once and returns its results; `Ways` are a library's
-choices by name.
+A way of running a case is a function of nothing that does the work once and returns its results; where it has a method
+`check`, that one returns the results to compare. `Ways` are a library's choices by name.
 """
 
 from __future__ import annotations
@@ -38,17 +38,6 @@ def conv2d(N: int, C: int, H: int, K: int, R: int, stride: int, pad: int, groups
     """x, w, b, dy of a convolution."""
     P = output_size(H, R, stride, pad)
     return uniform(1, N, C, H, H), uniform(2, K, C // groups, R, R), uniform(3, K), uniform(4, N, K, P, P)
-
-
-def linear(N: int, I: int, O: int) -> tuple[Array, ...]:
-    """x, w, b, dy of a linear layer."""
-    return uniform(1, N, I), uniform(2, O, I), uniform(3, O), uniform(4, N, O)
-
-
-def pool2d(N: int, C: int, H: int, R: int, stride: int, pad: int) -> tuple[Array, ...]:
-    """x, dy of a pooling layer."""
-    P = output_size(H, R, stride, pad)
-    return uniform(1, N, C, H, H), uniform(2, N, C, P, P)
 
 
 def mnist(folder: Path) -> tuple[Array, NDArray[np.int64]]:

@@ -1,11 +1,9 @@
-"""Work at the level of layers, written once: fastnn's Python API is PyTorch's.
-
-`lib` is the module `with_fastnn` or `with_torch`.
-"""
+"""Whole training steps, written once for both libraries: forward, loss, backward, update; and the memory they take."""
 
 from __future__ import annotations
 
-import math
+import resource
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -15,120 +13,99 @@ import numpy as np
 
 from . import inputs
 from .inputs import Run, Ways
+from .layers import loaded
+
+LENET = "lenet5"
+
+# By the name of a function of fastnn.models and of torch_models.py: the channels of its images, their pixels in a row,
+# and the classes.
+MODELS = {
+    "resnet18": (3, 224, 1000),
+    "resnet50": (3, 224, 1000),
+    "vgg16": (3, 224, 1000),
+    "alexnet": (3, 224, 1000),
+    "cifar_resnet20": (3, 32, 10),
+    LENET: (1, 28, 10),
+}
 
 
-def _loaded(lib: ModuleType, model: Any) -> Any:
-    """The model with the same weights in both libraries, of the size that the default initialisation gives them."""
-    arrays = {}
-    for seed, (name, p) in enumerate(model.state_dict().items()):
-        shape = tuple(p.shape)
-        arrays[name] = inputs.uniform(seed, *shape) / np.float32(math.sqrt(math.prod(shape[1:]) or 1))
-    lib.load(model, arrays)
-    return model
+class Trainer:
+    """A model, its loss and its optimizer, SGD with momentum; a call is one training step on its batch."""
 
-
-def cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
-    x, labels = lib.tensor(inputs.uniform(1, N, C)), lib.tensor(inputs.labels(N, C))
-    x.requires_grad_()
-    criterion = lib.api.nn.CrossEntropyLoss()
-
-    def run() -> Any:
-        x.grad = None
-        loss = criterion(x, labels)
-        loss.backward()
-        return loss, x.grad
-
-    return {"": run}
-
-
-def sgd_momentum(lib: ModuleType, n: int) -> Ways:
-    def optimizer_step(arguments: dict[str, Any]) -> Run:
-        p = lib.parameter(inputs.uniform(1, n))
-        p.grad = lib.tensor(inputs.uniform(2, n))
-        optimizer = lib.api.optim.SGD([p], lr=1e-3, momentum=0.9, **arguments)
-
-        def run() -> Any:
-            optimizer.step()
-            return p
-
-        return run
-
-    return {name: optimizer_step(arguments) for name, arguments in lib.OPTIMIZER_ARGUMENTS.items()}
-
-
-# ---- the cost of an operation that has nothing to do ---------------------------------------------------------------
-
-
-def overhead_relu(lib: ModuleType) -> Ways:
-    x, relu = lib.tensor(inputs.uniform(1, 4)), lib.api.nn.functional.relu
-    return {"": lambda: relu(x)}
-
-
-def overhead_linear_forward(lib: ModuleType) -> Ways:
-    layer, x = _loaded(lib, lib.api.nn.Linear(4, 4)), lib.tensor(inputs.uniform(1, 1, 4))
-    return {"": lambda: layer(x)}
-
-
-def overhead_linear_step(lib: ModuleType) -> Ways:
-    layer, x = _loaded(lib, lib.api.nn.Linear(4, 4)), lib.tensor(inputs.uniform(1, 1, 4))
-
-    def run() -> Any:
-        layer.zero_grad()
-        layer(x).sum().backward()
-        return layer.weight.grad, layer.bias.grad
-
-    return {"": run}
-
-
-# ---- LeNet-5 ------------------------------------------------------------------------------------------------------
-
-
-class _Lenet:
-    """The modern LeNet-5 with its optimizer: SGD with momentum 0.9 on the cross entropy."""
-
-    def __init__(self, lib: ModuleType, layout: str, optimizer: str) -> None:
-        nn = lib.api.nn
-        self.model = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(6, 16, 5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(400, 120),
-            nn.ReLU(),
-            nn.Linear(120, 84),
-            nn.ReLU(),
-            nn.Linear(84, 10),
-        )
-        self.model = lib.LAYOUTS[layout](_loaded(lib, self.model))
-        self.criterion = nn.CrossEntropyLoss()
+    def __init__(self, lib: ModuleType, name: str, layout: str, compiler: str, optimizer: str) -> None:
+        self.layout = lib.LAYOUTS[layout]
+        self.model = self.layout(loaded(lib, lib.model(name)))
+        self.forward = lib.compilers()[compiler](self.model)
+        self.criterion = lib.api.nn.CrossEntropyLoss()
         arguments = lib.OPTIMIZER_ARGUMENTS[optimizer]
-        self.optimizer = lib.api.optim.SGD(self.model.parameters(), lr=0.02, momentum=0.9, **arguments)
+        self.optimizer = lib.api.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9, **arguments)
+        self.dropouts = [m for m in self.model.modules() if isinstance(m, lib.api.nn.Dropout)]
 
     def step(self, x: Any, labels: Any) -> Any:
         """One training step; returns the loss before it."""
-        self.optimizer.zero_grad()
-        loss = self.criterion(self.model(x), labels)
-        loss.backward()
+        loss = self._backward(x, labels)
         self.optimizer.step()
         return loss
 
+    def gradients(self, x: Any, labels: Any) -> tuple[Any, ...]:
+        """The loss and the gradients of all parameters, without dropout: what both libraries must agree on."""
+        for dropout in self.dropouts:
+            dropout.eval()
+        loss = self._backward(x, labels)
+        for dropout in self.dropouts:
+            dropout.train()
+        return loss, *(p.grad for p in self.model.parameters())
 
-def _lenets(lib: ModuleType) -> dict[str, _Lenet]:
-    choices = product(lib.LAYOUTS, lib.OPTIMIZER_ARGUMENTS)
-    return {" ".join(filter(None, choice)): _Lenet(lib, *choice) for choice in choices}
+    def _backward(self, x: Any, labels: Any) -> Any:
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.forward(x), labels)
+        loss.backward()
+        return loss
 
 
-def lenet_step(lib: ModuleType, batch_size: int) -> Ways:
-    x = lib.tensor(inputs.uniform(1, batch_size, 1, 28, 28))
-    labels = lib.tensor(inputs.labels(batch_size, 10))
+class _Step:
+    """A way that is checked by its gradients before it is timed."""
 
-    def steps(lenet: _Lenet) -> Run:
-        return lambda: lenet.step(x, labels)
+    def __init__(self, trainer: Trainer, x: Any, labels: Any) -> None:
+        self._trainer, self._batch = trainer, (trainer.layout(x), labels)
 
-    return {name: steps(lenet) for name, lenet in _lenets(lib).items()}
+    def check(self) -> tuple[Any, ...]:
+        return self._trainer.gradients(*self._batch)
+
+    def __call__(self) -> Any:
+        return self._trainer.step(*self._batch)
+
+
+def _trainers(lib: ModuleType, name: str) -> dict[str, Callable[[], Trainer]]:
+    """Each way to train: layout, eager or compiled, optimizer (the last, fused one of large models: 1 % of a step)."""
+    optimizers = list(lib.OPTIMIZER_ARGUMENTS)
+    if name != LENET:
+        optimizers = optimizers[-1:]
+
+    def maker(choice: tuple[str, str, str]) -> Callable[[], Trainer]:
+        return lambda: Trainer(lib, name, *choice)
+
+    choices = product(lib.LAYOUTS, lib.compilers(), optimizers)
+    return {" ".join(filter(None, choice)): maker(choice) for choice in choices}
+
+
+def _batch(lib: ModuleType, name: str, size: int) -> tuple[Any, Any]:
+    channels, pixels, classes = MODELS[name]
+    images = inputs.uniform(1, size, channels, pixels, pixels)
+    return lib.tensor(images), lib.tensor(inputs.labels(size, classes))
+
+
+def _step(name: str) -> Callable[[ModuleType, int], Ways]:
+    def ways(lib: ModuleType, batch_size: int) -> Ways:
+        batch = _batch(lib, name, batch_size)
+        return {way: _Step(make(), *batch) for way, make in _trainers(lib, name).items()}
+
+    return ways
+
+
+resnet18_step, resnet50_step = _step("resnet18"), _step("resnet50")
+vgg16_step, alexnet_step = _step("vgg16"), _step("alexnet")
+cifar_resnet20_step, lenet5_step = _step("cifar_resnet20"), _step(LENET)
 
 
 def lenet_epoch(lib: ModuleType, batch_size: int, data: str) -> Ways:
@@ -137,7 +114,55 @@ def lenet_epoch(lib: ModuleType, batch_size: int, data: str) -> Ways:
     order = np.random.default_rng(0).permutation(len(labels))
     batches = [lib.tensor(order[i : i + batch_size]) for i in range(0, len(order), batch_size)]
 
-    def epochs(lenet: _Lenet) -> Run:
-        return lambda: np.array([lenet.step(images[b], labels[b]).item() for b in batches][:10])
+    def epochs(trainer: Trainer) -> Run:
+        return lambda: np.array([trainer.step(images[b], labels[b]).item() for b in batches][:10])
 
-    return {name: epochs(lenet) for name, lenet in _lenets(lib).items()}
+    return {way: epochs(make()) for way, make in _trainers(lib, LENET).items()}
+
+
+# ---- memory -------------------------------------------------------------------------------------------------------
+
+
+def eager_ways(lib: ModuleType, name: str) -> list[str]:
+    """The ways whose memory is measured: a compiler in the process would be measured with them."""
+    return [way for way in _trainers(lib, name) if "compiled" not in way]
+
+
+def steady_state(lib: ModuleType, batch_size: int, warm_up: int, steps: int) -> dict[str, float]:
+    """What a LeNet training loop asks of the operating system once it is warm."""
+    trainer = next(iter(_trainers(lib, LENET).values()))()
+    batch = _batch(lib, LENET, batch_size)
+    for _ in range(warm_up):
+        trainer.step(*batch)
+    before, memory, rss = resource.getrusage(resource.RUSAGE_SELF), lib.memory(), resident_bytes("VmRSS")
+    for _ in range(steps):
+        trainer.step(*batch)
+    rss = resident_bytes("VmRSS") - rss
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    growth = {f"{key} growth": value - memory[key] for key, value in lib.memory().items()}
+    return {
+        "minor page faults a step": (after.ru_minflt - before.ru_minflt) / steps,
+        "major page faults a step": (after.ru_majflt - before.ru_majflt) / steps,
+        "resident bytes growth": rss,
+        **growth,
+    }
+
+
+def peak_memory(lib: ModuleType, name: str, way: str, batch_size: int, steps: int) -> dict[str, float]:
+    """The most memory that a process has held which did nothing but some training steps."""
+    imported = resident_bytes("VmRSS")
+    trainer = _trainers(lib, name)[way]()
+    batch = _batch(lib, name, batch_size)
+    for _ in range(steps):
+        trainer.step(*batch)
+    peak = resident_bytes("VmHWM")
+    return {"peak resident bytes": peak, "before the model was made": imported, **lib.memory()}
+
+
+def resident_bytes(key: str) -> int:
+    """`VmRSS`, the resident memory of this process, or `VmHWM`, the most there has been."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:  # not Linux: the peak must do
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(status.split(f"{key}:")[1].split()[0]) * 1024

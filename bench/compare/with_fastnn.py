@@ -6,14 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import fastnn as api
-from fastnn import ops
+from fastnn import models, ops
 
 from . import inputs
 from .inputs import Ways
 
-# The choices that a user has; `training.py` tries all of them.
-LAYOUTS: dict[str, Callable[[Any], Any]] = {"": lambda x: x}
+
+def _channels_last(x: Any) -> Any:
+    return api.as_tensor(ops.to_channels_last(x.data)) if isinstance(x, api.Tensor) else x
+
+
+# The choices that a user has; `layers.py` and `training.py` try all of them.
+LAYOUTS: dict[str, Callable[[Any], Any]] = {"": _channels_last}
 OPTIMIZER_ARGUMENTS: dict[str, dict[str, Any]] = {"": {}}
+
+
+def compilers() -> dict[str, Callable[[Any], Any]]:
+    """What makes a faster function or model of one; nothing is needed here."""
+    return {"": lambda function: function}
 
 
 def setup(threads: int) -> str:
@@ -43,10 +53,20 @@ def load(model: Any, arrays: dict[str, Any]) -> None:
     model.load_state_dict(arrays)
 
 
+def model(name: str) -> Any:
+    """A new model."""
+    return getattr(models, name)()
+
+
 def memory() -> dict[str, int]:
     """The allocator's counters of bytes and blocks."""
     stats = ops.memory_stats()
     return {key: stats[key] for key in ("live_bytes", "cached_bytes", "system_blocks")}
+
+
+def release() -> None:
+    """Gives the memory of the last case back."""
+    ops.empty_cache()
 
 
 # ---- kernels ------------------------------------------------------------------------------------------------------
@@ -75,46 +95,6 @@ def conv2d_backward_weight(N: int, C: int, H: int, K: int, R: int, stride: int, 
     return {"": lambda: ops.conv2d_backward_weight(dy, x, w.shape, stride, pad, 1, groups)}
 
 
-def linear_forward(N: int, I: int, O: int) -> Ways:
-    x, w, b, _ = inputs.linear(N, I, O)
-    return {"": lambda: ops.linear_forward(x, w, b)}
-
-
-def linear_backward_input(N: int, I: int, O: int) -> Ways:
-    _, w, _, dy = inputs.linear(N, I, O)
-    return {"": lambda: ops.linear_backward_input(dy, w)}
-
-
-def linear_backward_weight(N: int, I: int, O: int) -> Ways:
-    x, _, _, dy = inputs.linear(N, I, O)
-    return {"": lambda: ops.linear_backward_weight(dy, x)}
-
-
-def max_pool2d_forward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    x, _ = inputs.pool2d(N, C, H, R, stride, pad)
-    x = ops.to_channels_last(x)
-    return {"": lambda: ops.max_pool2d_forward(x, R, stride, pad)[0]}
-
-
-def max_pool2d_backward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    x, dy = inputs.pool2d(N, C, H, R, stride, pad)
-    dy = ops.to_channels_last(dy)
-    _, argmax = ops.max_pool2d_forward(x, R, stride, pad)
-    return {"": lambda: ops.max_pool2d_backward(dy, argmax, x.shape, R, stride, pad)}
-
-
-def avg_pool2d_forward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    x, _ = inputs.pool2d(N, C, H, R, stride, pad)
-    x = ops.to_channels_last(x)
-    return {"": lambda: ops.avg_pool2d_forward(x, R, stride, pad)}
-
-
-def avg_pool2d_backward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    x, dy = inputs.pool2d(N, C, H, R, stride, pad)
-    dy = ops.to_channels_last(dy)
-    return {"": lambda: ops.avg_pool2d_backward(dy, x.shape, R, stride, pad)}
-
-
 def _forward(name: str) -> Callable[..., Ways]:
     def ways(*shape: int) -> Ways:
         op, x = getattr(ops, name), inputs.uniform(1, *shape)
@@ -131,9 +111,6 @@ def _backward(name: str) -> Callable[..., Ways]:
     return ways
 
 
-relu_forward, relu_backward = _forward("relu_forward"), _backward("relu_backward")
-sigmoid_forward, sigmoid_backward = _forward("sigmoid_forward"), _backward("sigmoid_backward")
-tanh_forward, tanh_backward = _forward("tanh_forward"), _backward("tanh_backward")
 softmax_forward, softmax_backward = _forward("softmax_forward"), _backward("softmax_backward")
 log_softmax_forward, log_softmax_backward = _forward("log_softmax_forward"), _backward("log_softmax_backward")
 

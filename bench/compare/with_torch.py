@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
+
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no processes in the background of other measurements
 
 import torch as api
 import torch.nn.functional as F
 
-from . import inputs
+from . import inputs, torch_models
 from .inputs import Run, Ways
 
 aten = api.ops.aten
@@ -18,6 +23,19 @@ LAYOUTS: dict[str, Callable[[Any], Any]] = {
     "channels-last": lambda x: x.to(memory_format=api.channels_last),
 }
 OPTIMIZER_ARGUMENTS: dict[str, dict[str, Any]] = {"": {}, "fused": {"fused": True}}
+
+
+@cache
+def compilers() -> dict[str, Callable[[Any], Any]]:
+    """Eager, and torch.compile where it works: it needs a C++ compiler."""
+    choices: dict[str, Callable[[Any], Any]] = {"": lambda function: function}
+    try:
+        api.compile(api.sin)(api.zeros(4))
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(f"torch.compile does not work here and is left out: {reason}", file=sys.stderr, flush=True)
+        return choices
+    return {**choices, "compiled": partial(api.compile, dynamic=False)}
 
 
 def setup(threads: int) -> str:
@@ -44,6 +62,16 @@ def numpy(value: Any) -> Any:
 def load(model: Any, arrays: dict[str, Any]) -> None:
     """Sets the parameters of a model."""
     model.load_state_dict({name: tensor(array) for name, array in arrays.items()})
+
+
+def model(name: str) -> Any:
+    """A new model."""
+    return getattr(torch_models, name)()
+
+
+def release() -> None:
+    """Forgets what was compiled for the last case."""
+    api.compiler.reset()
 
 
 def memory() -> dict[str, int]:
@@ -97,52 +125,6 @@ def conv2d_backward_weight(N: int, C: int, H: int, K: int, R: int, stride: int, 
     return _conv2d_backward((N, C, H, K, R, stride, pad), groups, [False, True, True])
 
 
-def linear_forward(N: int, I: int, O: int) -> Ways:
-    x, w, b, _ = map(tensor, inputs.linear(N, I, O))
-    return {"": lambda: F.linear(x, w, b)}
-
-
-def linear_backward_input(N: int, I: int, O: int) -> Ways:
-    _, w, _, dy = map(tensor, inputs.linear(N, I, O))
-    return {"": lambda: api.mm(dy, w)}
-
-
-def linear_backward_weight(N: int, I: int, O: int) -> Ways:
-    x, _, _, dy = map(tensor, inputs.linear(N, I, O))
-    return {"": lambda: (api.mm(dy.T, x), dy.sum(0))}
-
-
-def max_pool2d_forward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    def make(x: Any, dy: Any) -> Run:
-        return lambda: aten.max_pool2d_with_indices(x, R, stride, pad)[0]
-
-    return _by_layout(make, *inputs.pool2d(N, C, H, R, stride, pad))
-
-
-def max_pool2d_backward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    def make(x: Any, dy: Any) -> Run:
-        _, indices = aten.max_pool2d_with_indices(x, R, stride, pad)
-        return lambda: aten.max_pool2d_with_indices_backward(
-            dy, x, [R, R], [stride] * 2, [pad] * 2, [1, 1], False, indices
-        )
-
-    return _by_layout(make, *inputs.pool2d(N, C, H, R, stride, pad))
-
-
-def avg_pool2d_forward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    def make(x: Any, dy: Any) -> Run:
-        return lambda: F.avg_pool2d(x, R, stride, pad)
-
-    return _by_layout(make, *inputs.pool2d(N, C, H, R, stride, pad))
-
-
-def avg_pool2d_backward(N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
-    def make(x: Any, dy: Any) -> Run:
-        return lambda: aten.avg_pool2d_backward(dy, x, [R, R], [stride] * 2, [pad] * 2, False, True, None)
-
-    return _by_layout(make, *inputs.pool2d(N, C, H, R, stride, pad))
-
-
 def _forward(op: Callable[..., Any]) -> Callable[..., Ways]:
     def ways(*shape: int) -> Ways:
         x = tensor(inputs.uniform(1, *shape))
@@ -159,10 +141,6 @@ def _backward(op: Callable[..., Any]) -> Callable[..., Ways]:
     return ways
 
 
-relu_forward = _forward(api.relu)
-relu_backward = _backward(lambda dy, y: aten.threshold_backward(dy, y, 0))
-sigmoid_forward, sigmoid_backward = _forward(api.sigmoid), _backward(aten.sigmoid_backward)
-tanh_forward, tanh_backward = _forward(api.tanh), _backward(aten.tanh_backward)
 softmax_forward = _forward(lambda x: api.softmax(x, -1))
 softmax_backward = _backward(lambda dy, y: aten._softmax_backward_data(dy, y, -1, api.float32))
 log_softmax_forward = _forward(lambda x: api.log_softmax(x, -1))

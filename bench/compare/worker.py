@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import resource
 import signal
 import time
 from multiprocessing import get_context
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import layers, training
 from .inputs import Run, Ways
 
 SAMPLES = 4096
@@ -81,48 +81,31 @@ class _Server:
 
     def build(self, op: str, args: tuple[Any, ...]) -> dict[str, list[Sample]]:
         """Prepares a case and runs it once in each way; returns samples of the results."""
-        from . import training
-
-        self.ways = {}
+        self.release()
         if hasattr(self.lib, op):
             ways = getattr(self.lib, op)(*args)
         else:
-            ways = getattr(training, op)(self.lib, *args)
+            ways = getattr(layers if hasattr(layers, op) else training, op)(self.lib, *args)
         samples = {}
         for name, run in ways.items():
-            results = run()
+            results = getattr(run, "check", run)()
             results = results if isinstance(results, tuple) else (results,)
             samples[name] = [_sample(np.atleast_1d(self.lib.numpy(r))) for r in results]
         self.ways = ways
         return samples
 
-    def time(self, seconds: float) -> dict[str, float]:
-        """The best time of each way, over about so many seconds each."""
-        return {name: _best_seconds(run, seconds) for name, run in self.ways.items()}
+    def time(self, ways: list[str], seconds: float) -> dict[str, float]:
+        """The best time of each of these ways, over about so many seconds each."""
+        return {name: _best_seconds(self.ways[name], seconds) for name in ways}
 
     def release(self) -> None:
         """Forgets the case and its arrays."""
         self.ways = {}
+        self.lib.release()
 
-    def steady_state(self, batch_size: int, warm_up: int, steps: int) -> dict[str, float]:
-        """What a LeNet training loop asks of the operating system once it is warm."""
-        from . import training
-
-        (step, *_) = training.lenet_step(self.lib, batch_size).values()
-        for _ in range(warm_up):
-            step()
-        before, memory, rss = resource.getrusage(resource.RUSAGE_SELF), self.lib.memory(), _resident_bytes()
-        for _ in range(steps):
-            step()
-        rss = _resident_bytes() - rss
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        growth = {f"{key} growth": value - memory[key] for key, value in self.lib.memory().items()}
-        return {
-            "minor page faults a step": (after.ru_minflt - before.ru_minflt) / steps,
-            "major page faults a step": (after.ru_majflt - before.ru_majflt) / steps,
-            "resident bytes growth": rss,
-            **growth,
-        }
+    def training(self, function: str, args: tuple[Any, ...]) -> Any:
+        """Calls a function of training.py that measures memory."""
+        return getattr(training, function)(self.lib, *args)
 
 
 def _serve(pipe: Connection, library: str, threads: int) -> None:
@@ -144,6 +127,9 @@ def _serve(pipe: Connection, library: str, threads: int) -> None:
             answer = ("unsupported", str(error))
         except FileNotFoundError as error:
             answer = ("unsupported", f"{error.filename} is not there")
+        except AttributeError as error:
+            kind = "unsupported" if isinstance(error.obj, ModuleType) else "error"
+            answer = (kind, str(error))
         except Exception as error:
             answer = ("error", f"{type(error).__name__}: {error}")
         _wait_until_idle()
@@ -180,11 +166,3 @@ def _sample(array: Any) -> Sample:
     where = np.arange(size) if size <= SAMPLES else np.random.default_rng(0).integers(0, size, SAMPLES)
     values = array[np.unravel_index(where, array.shape)].astype(np.float64)
     return Sample(array.shape, values, float(array.sum(dtype=np.float64)), float(np.abs(array).sum(dtype=np.float64)))
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except FileNotFoundError:  # not Linux: the peak must do
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,176 @@
+"""From times to ratios, geometric means and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from .cases import Case, Group
+
+COLUMNS = ("case", "fastnn", "PyTorch", "its best way", "PyTorch / fastnn", "of the ceiling")
+SUMMARY_COLUMNS = ("group", "cases", "geometric mean", "wanted", "worst", "wanted", "the worst case", "reached")
+
+
+@dataclass
+class Ceilings:
+    """The limits of this machine: multiply-adds in GFLOP/s, and large copies in GB/s, read + written."""
+
+    gflops: float
+    gbs: float
+
+    def seconds(self, cost: tuple[float, float]) -> float:
+        """The least time that so many operations and bytes can take."""
+        flops, moved = cost
+        return max(flops / self.gflops, moved / self.gbs) * 1e-9
+
+
+@dataclass
+class Result:
+    """Best times of a case in seconds, or why there are none."""
+
+    case: Case
+    fastnn: float = math.nan
+    peers: dict[str, float] = field(default_factory=dict)
+    ceilings: Ceilings | None = None
+    problem: str = ""
+    failed: bool = False
+
+    @property
+    def best_peer(self) -> str:
+        """The fastest way in PyTorch."""
+        return min(self.peers, key=lambda way: self.peers[way])
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster fastnn is than the fastest way in PyTorch."""
+        return self.peers[self.best_peer] / self.fastnn
+
+    @property
+    def share(self) -> float:
+        """Fastnn's speed in terms of the ceiling that bounds the case; NaN where that is not known."""
+        bound = self.ceilings.seconds(self.case.cost) if self.ceilings else 0.0
+        return bound / self.fastnn if bound else math.nan
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        if self.problem:
+            return self.case.name, self.problem, "", "", "", ""
+        times = time_text(self.fastnn), time_text(self.peers[self.best_peer])
+        share = "" if math.isnan(self.share) else f"{self.share:.0%}"
+        return self.case.name, *times, self.best_peer, f"{self.ratio:.2f}", share
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        if self.problem:
+            return {"name": self.case.name, "problem": self.problem}
+        share = {} if math.isnan(self.share) else {"share_of_ceiling": self.share}
+        return {"name": self.case.name, "fastnn": self.fastnn, "pytorch": self.peers, "ratio": self.ratio, **share}
+
+
+@dataclass
+class Summary:
+    """What a group reached in one quantity, beside what is wanted of it (None: nothing)."""
+
+    name: str
+    values: dict[str, float]  # by case
+    cases: int
+    wanted_mean: float | None
+    wanted_worst: float | None
+    percent: bool = False
+
+    @property
+    def mean(self) -> float:
+        """The geometric mean."""
+        return geometric_mean(self.values.values())
+
+    @property
+    def worst_case(self) -> str:
+        """The case with the smallest value."""
+        return min(self.values, key=lambda name: self.values[name])
+
+    @property
+    def worst(self) -> float:
+        """The smallest value."""
+        return self.values[self.worst_case]
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the group is where it should be; None where nothing is wanted."""
+        wanted = ((self.mean, self.wanted_mean), (self.worst, self.wanted_worst))
+        verdicts = [value >= limit for value, limit in wanted if limit is not None]
+        return all(verdicts) if verdicts else None
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        counted = f"{len(self.values)}" if len(self.values) == self.cases else f"{len(self.values)} of {self.cases}"
+        if not self.values:
+            return (self.name, counted, "", self._text(self.wanted_mean), "", self._text(self.wanted_worst), "", "")
+        reached = {None: "", True: "yes", False: "no"}[self.reached]
+        means = self._text(self.mean), self._text(self.wanted_mean)
+        worst = self._text(self.worst), self._text(self.wanted_worst)
+        return self.name, counted, *means, *worst, self.worst_case, reached
+
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        found = {"mean": self.mean, "worst": self.worst, "worst_case": self.worst_case} if self.values else {}
+        wanted = {"wanted_mean": self.wanted_mean, "wanted_worst": self.wanted_worst}
+        reached = self.reached if self.values else None
+        counted = {"cases": self.cases, "counted": len(self.values)}
+        return {"name": self.name, **counted, **found, **wanted, "reached": reached}
+
+    def _text(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        return f"{value:.0%}" if self.percent else f"{value:.2f}"
+
+
+def summaries(group: Group, results: list[Result]) -> Iterator[Summary]:
+    """The ratios of a group and, where a share of the ceiling is wanted, the shares."""
+    done = [r for r in results if not r.problem]
+    yield Summary(group.name, {r.case.name: r.ratio for r in done}, len(results), group.mean, group.worst)
+    if group.mean_share or group.worst_share:
+        shares = {r.case.name: r.share for r in done if not math.isnan(r.share)}
+        name = f"{group.name}: share of the ceiling"
+        yield Summary(name, shares, len(results), group.mean_share, group.worst_share, percent=True)
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """The n-th root of the product."""
+    logarithms = [math.log(value) for value in values]
+    return math.exp(math.fsum(logarithms) / len(logarithms))
+
+
+def time_text(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}" if seconds < 1000 * scale else f"{seconds / scale:.0f} {unit}"
+    return f"{seconds * 1e6:.3g} us"
+
+
+def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return ["| " + " | ".join(row) + " |" for row in (columns, tuple("---" for _ in columns), *rows)]
+
+
+def markdown(heading: str, groups: dict[str, tuple[list[Summary], list[Result]]], memory: dict[str, Any]) -> str:
+    """The whole report: the groups, then every case, then memory.
+
+    Args:
+        heading: what was measured on what.
+        groups: summaries and results by the group's name.
+        memory: figures by what they are about.
+    """
+    lines = [heading]
+    if groups:
+        rows = [summary.cells() for found, _ in groups.values() for summary in found]
+        lines += ["", "## Groups", "", *table(SUMMARY_COLUMNS, rows), "", "## Cases"]
+    for name, (_, results) in groups.items():
+        lines += ["", f"### {name}", "", *table(COLUMNS, [result.cells() for result in results])]
+    if memory:
+        lines += ["", "## Memory"]
+    for title, figures in memory.items():
+        lines += ["", f"{title}:", "", *(f"- {key}: {value:,.0f}" for key, value in figures.items())]
+    return "\n".join(lines) + "\n"

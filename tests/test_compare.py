@@ -1,0 +1,147 @@
+"""The parts of bench/compare that need no measurement: the shapes, the groups, the arithmetic and the tables."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.compare import cases, layers, report, training, with_fastnn
+from bench.compare.cases import Case, Group
+from bench.compare.report import (
+    Ceilings,
+    Result,
+    Summary,
+    geometric_mean,
+    markdown,
+    summaries,
+)
+
+from fastnn import models
+
+GROUPS = cases.groups(Path("nowhere"))
+
+
+def result(name: str, fastnn: float, **peers: float) -> Result:
+    return Result(Case("matmul", tuple(int(n) for n in name.split(","))), fastnn, peers)
+
+
+def test_every_row_of_the_shapes_fits_its_struct():
+    source = cases.SHAPES.read_text()
+    tables = re.findall(r"constexpr (\w+) (\w+)\[\] = \{", source)
+    assert len(tables) > 15
+    assert {name for _, name in tables} == set(cases.tables())
+    for struct, name in tables:
+        fields = re.search(rf"struct {struct} {{\s*int64_t ([^;]*);", source).group(1).split(",")
+        required = sum("=" not in field for field in fields)
+        for row in cases.tables()[name]:
+            assert required <= len(row) <= len(fields), (name, row)
+
+
+def test_every_table_of_kernel_shapes_is_compared():
+    compared = {case.args for group in GROUPS for case in group.cases}
+    for name, rows in cases.tables().items():
+        assert compared >= set(rows), name
+
+
+def test_every_case_stands_once_and_is_implemented():
+    names = [case.name for group in GROUPS for case in group.cases]
+    assert len(names) == len(set(names))
+    for op in {case.op for group in GROUPS for case in group.cases}:
+        assert any(hasattr(module, op) for module in (with_fastnn, layers, training)), op
+    torch_side = pytest.importorskip("bench.compare.with_torch", reason="PyTorch is not installed")
+    for op in {case.op for group in GROUPS for case in group.cases}:
+        assert hasattr(with_fastnn, op) == hasattr(torch_side, op), op
+
+
+def test_3x3_group_holds_what_its_name_says():
+    for group in GROUPS:
+        if group.name.startswith("3x3 stride 1"):
+            assert len(group.cases) >= 15
+            for case in group.cases:
+                _, C, _, K, R, stride, pad = case.args
+                assert (R, stride, pad) == (3, 1, 1)
+                assert min(C, K) >= 64
+
+
+def test_costs():
+    assert Case("matmul", (2, 3, 4)).cost == (48, 4 * (8 + 12 + 6))
+    flops, moved = Case("conv2d_forward", (1, 4, 5, 8, 3, 2, 1, 2)).cost
+    assert flops == 2 * 8 * 3 * 3 * 2 * 9
+    assert moved == 4 * (4 * 25 + 8 * 2 * 9 + 8 * 9)
+    assert Case("relu", (10,)).cost == (0, 200)
+    assert Case("adam", (2, 5)).cost == (0, 280)
+    assert Case("max_pool2d", (1, 1, 4, 2, 2, 0)).cost == (0, 8 * 16 + 10 * 4)
+    assert Case("overhead_relu").cost == (0, 0)
+
+
+def test_geometric_mean():
+    assert geometric_mean([1.0, 4.0]) == pytest.approx(2.0)
+    assert geometric_mean([3.0]) == pytest.approx(3.0)
+
+
+def test_the_fastest_way_of_the_peer_counts():
+    r = result("2,2,2", 2.0, slow=5.0, fast=3.0)
+    assert (r.best_peer, r.ratio) == ("fast", 1.5)
+
+
+def test_share_of_the_ceiling_is_that_of_the_tighter_bound():
+    r = result("1000,1000,1000", 4.0)
+    assert math.isnan(r.share)
+    r.ceilings = Ceilings(gflops=1.0, gbs=1e9)  # 2 GFLOP
+    assert r.share == pytest.approx(0.5)
+    r.ceilings = Ceilings(gflops=1e9, gbs=0.012)  # 12 MB
+    assert r.share == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("mean", "worst", "reached"),
+    [(2.0, 1.0, True), (2.01, None, False), (2.0, 1.01, False), (None, 1.0, True), (None, None, None)],
+)
+def test_summary(mean, worst, reached):
+    s = Summary("group", {"a": 1.0, "b": 4.0}, 2, mean, worst)
+    assert (s.mean, s.worst, s.worst_case) == (pytest.approx(2.0), 1.0, "a")
+    assert s.reached is reached
+
+
+def test_summary_counts_what_was_measured():
+    skipped = Result(Case("matmul", (4, 4, 4)), problem="skipped: no such thing")
+    group = Group("group", (), mean=1.0, mean_share=0.5)
+    ratios, shares = summaries(group, [result("2,2,2", 1.0, x=2.0), skipped])
+    assert ratios.cells() == ("group", "1 of 2", "2.00", "1.00", "2.00", "", "matmul/2,2,2", "yes")
+    assert shares.cells()[1:4] == ("0 of 2", "", "50%")
+    assert ratios.record()["reached"] is True
+    assert shares.record()["reached"] is None
+
+
+def test_markdown_tables_are_rectangular():
+    results = [result("2,2,2", 1e-3, x=2e-3), Result(Case("relu", (4,)), problem="skipped: no such thing")]
+    text = markdown(
+        "heading", {"g": (list(summaries(Group("g", ()), results)), results)}, {"memory": {"bytes": 1234.0}}
+    )
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert widths == {len(report.COLUMNS) + 1, len(report.SUMMARY_COLUMNS) + 1}
+    assert "| matmul/2,2,2 | 1 ms | 2 ms | x | 2.00 |  |" in text
+    assert "- bytes: 1,234" in text
+
+
+def test_plot(tmp_path):
+    pytest.importorskip("matplotlib", reason="Matplotlib is not installed")
+    from bench.compare import plot
+
+    plot.save(tmp_path / "ratios.png", [Summary("group", {"a": 0.5, "b": 4.0}, 2, 2.0, 1.0)], "heading")
+    assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["lenet5"])
+def test_models_have_the_same_parameters_in_both_libraries(name):
+    torch_models = pytest.importorskip("bench.compare.torch_models", reason="PyTorch is not installed")
+    theirs = {key: tuple(value.shape) for key, value in getattr(torch_models, name)().state_dict().items()}
+    ours = {key: tuple(value.shape) for key, value in getattr(models, name)().state_dict().items()}
+    assert ours == theirs
+
+
+def test_weights_are_the_same_ones_for_the_same_name():
+    a, b = (layers.loaded(with_fastnn, models.lenet5()) for _ in range(2))
+    for key, value in a.state_dict().items():
+        np.testing.assert_array_equal(value, b.state_dict()[key])
