@@ -61,7 +61,7 @@ def model(name: str) -> Any:
 def memory() -> dict[str, int]:
     """The allocator's counters of bytes and blocks."""
     stats = ops.memory_stats()
-    return {key: stats[key] for key in ("live_bytes", "cached_bytes", "system_blocks")}
+    return {key: stats[key] for key in ("live_bytes", "cached_bytes", "peak_bytes", "system_blocks")}
 
 
 def release() -> None:
