@@ -73,6 +73,17 @@ struct LinearShape {
   int64_t N, I, O;
 };
 
+// N rows of C channels; a row is a sample or a pixel.
+struct BatchNormShape {
+  int64_t N, C;
+};
+
+// One value a channel each. w and b may be null: 1 and 0.
+template <class T>
+struct BatchNormParams {
+  const T *mean, *inv_std, *w, *b;
+};
+
 // Rows of C classes. A label equal to ignore_index makes its row count for nothing.
 struct SoftmaxShape {
   int64_t N, C;
@@ -175,6 +186,18 @@ struct Ops {
                               T* dx);
   void (*avg_pool2d_forward)(const Exec&, const Pool2dShape&, const T* x, T* y);
   void (*avg_pool2d_backward)(const Exec&, const Pool2dShape&, const T* dy, T* dx);
+
+  size_t (*batch_norm_scratch_bytes)(const BatchNormShape&, int threads);  // of each of the three
+  // The mean of each channel and its variance (with divisor N).
+  void (*batch_norm_statistics)(const Exec&, const BatchNormShape&, const T* x, T* mean, T* var);
+  // y = (x - mean) inv_std w + b + residual, at least 0 where `relu`; residual may be null.
+  void (*batch_norm_forward)(const Exec&, const BatchNormShape&, const BatchNormParams<T>&,
+                             const T* x, const T* residual, bool relu, T* y);
+  // training: mean and inv_std are those of x and have a gradient. y is needed where relu followed
+  // a residual, null otherwise. Any of the gradients may be null.
+  void (*batch_norm_backward)(const Exec&, const BatchNormShape&, const BatchNormParams<T>&,
+                              const T* dy, const T* x, const T* y, bool training, bool relu, T* dx,
+                              T* dresidual, T* dw, T* db);
 
   // Element-wise over n elements; backward from the output y. In place (y = x, dx = dy) is allowed.
   void (*activation_forward)(const Exec&, Activation, int64_t n, const T* x, T* y);

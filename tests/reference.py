@@ -325,6 +325,48 @@ def adaptive_avg_pool2d_backward(dy, input_size):
     return dx
 
 
+# BatchNorm ----------------------------------------------------------------------------------------
+
+
+def per_channel(a, ndim):
+    """(C,) so that it broadcasts over (N, C, ...)."""
+    return a.reshape(-1, *[1] * (ndim - 2))
+
+
+def but_channels(ndim):
+    return (0, *range(2, ndim))
+
+
+@in_float64
+def batch_norm_statistics(x):
+    axes = but_channels(x.ndim)
+    return x.mean(axes), x.var(axes)
+
+
+@in_float64
+def batch_norm_forward(x, mean, inv_std, weight=None, bias=None, residual=None, relu=False):
+    y = (x - per_channel(mean, x.ndim)) * per_channel(inv_std, x.ndim)
+    y = y if weight is None else y * per_channel(weight, x.ndim)
+    y = y if bias is None else y + per_channel(bias, x.ndim)
+    y = y if residual is None else y + residual
+    return relu_forward(y) if relu else y
+
+
+@in_float64
+def batch_norm_backward(dy, x, mean, inv_std, weight=None, y=None, training=True):
+    """(dx, dweight, dbias, dresidual); y, the output, where relu is the last step."""
+    axes, n = but_channels(x.ndim), x.size // x.shape[1]
+    g = dy if y is None else relu_backward(dy, y)
+    inv_std_of = per_channel(inv_std, x.ndim)
+    normalized = (x - per_channel(mean, x.ndim)) * inv_std_of
+    dw, db = (g * normalized).sum(axes), g.sum(axes)
+    dx = g.copy()
+    if training:
+        dx -= per_channel(db / n, x.ndim) + normalized * per_channel(dw / n, x.ndim)
+    dx *= inv_std_of if weight is None else inv_std_of * per_channel(weight, x.ndim)
+    return dx, dw, db, g
+
+
 # Activations --------------------------------------------------------------------------------------
 
 

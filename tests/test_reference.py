@@ -378,6 +378,44 @@ def test_adaptive_pool2d_equals_pytorch(torch, rng, shape, output_size):
     assert_same(dx, ref.adaptive_avg_pool2d_backward(dy, shape))
 
 
+# BatchNorm ----------------------------------------------------------------------------------------
+
+over_batch_norms = pytest.mark.parametrize("shape", [(5, 3), (3, 2, 4), (2, 3, 3, 2)])
+
+
+@over_batch_norms
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_gradients(rng, shape, relu, training):
+    x, residual, dy = rng.standard_normal((3, *shape))
+    w, b, mean, inv_std = rng.uniform(0.5, 2, (4, shape[1]))
+
+    def statistics(x):
+        if not training:
+            return mean, inv_std
+        batch_mean, batch_var = ref.batch_norm_statistics(x)
+        return batch_mean, 1 / np.sqrt(batch_var + 1e-5)
+
+    def forward(x, w, b, residual):
+        return ref.batch_norm_forward(x, *statistics(x), w, b, residual, relu)
+
+    y = forward(x, w, b, residual)
+    dx, dw, db, dresidual = ref.batch_norm_backward(dy, x, *statistics(x), w, y if relu else None, training)
+    assert_gradient(dx, lambda x: forward(x, w, b, residual), x, dy)
+    assert_gradient(dw, lambda w: forward(x, w, b, residual), w, dy)
+    assert_gradient(db, lambda b: forward(x, w, b, residual), b, dy)
+    assert_gradient(dresidual, lambda residual: forward(x, w, b, residual), residual, dy)
+
+
+@over_batch_norms
+def test_batch_norm_equals_pytorch(torch, rng, shape):
+    x, (w, b) = rng.standard_normal(shape), rng.standard_normal((2, shape[1]))
+    mean, var = ref.batch_norm_statistics(x)
+    y = ref.batch_norm_forward(x, mean, 1 / np.sqrt(var + 1e-5), w, b)
+    arrays = map(torch.tensor, (x, mean, var, w, b))
+    assert_same(y, torch.nn.functional.batch_norm(*arrays, training=True).numpy())
+
+
 # Activations --------------------------------------------------------------------------------------
 
 

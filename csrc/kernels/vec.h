@@ -72,6 +72,7 @@ template <class T>
 constexpr int64_t lanes = vector_bytes / static_cast<int>(sizeof(T));
 
 #define FASTNN_INLINE inline __attribute__((always_inline))
+#define FASTNN_INLINE_LAMBDA __attribute__((always_inline))  // after the parameters
 
 template <class T>
 FASTNN_INLINE Vec<T> load(const T* p) {

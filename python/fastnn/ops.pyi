@@ -109,6 +109,30 @@ def adaptive_max_pool2d_backward(dy: Any, argmax: Any, input_size: Sequence[int]
 def adaptive_avg_pool2d_forward(x: Any, output_size: int | Sequence[int | None] | None) -> _Array: ...
 def adaptive_avg_pool2d_backward(dy: Any, input_size: Sequence[int]) -> _Array: ...
 
+# batchnorm
+def batch_norm_statistics(x: Any) -> tuple[_Array, _Array]: ...
+def batch_norm_forward(
+    x: Any,
+    mean: Any,
+    inv_std: Any,
+    weight: Any | None = None,
+    bias: Any | None = None,
+    residual: Any | None = None,
+    relu: bool = False,
+) -> _Array: ...
+def batch_norm_backward(
+    dy: Any,
+    x: Any,
+    mean: Any,
+    inv_std: Any,
+    weight: Any | None = None,
+    bias: Any | None = None,
+    y: Any | None = None,
+    training: bool = True,
+    relu: bool = False,
+    residual: bool = False,
+) -> tuple[_Array, _Array | None, _Array | None, _Array | None]: ...
+
 # activation
 def relu_forward(x: Any) -> _Array: ...
 def relu_backward(dy: Any, y: Any) -> _Array: ...

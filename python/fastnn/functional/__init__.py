@@ -1,6 +1,7 @@
 """Operations on tensors: forward and backward of each stand side by side. `fastnn.nn.functional` is this module."""
 
 from .activation import relu, sigmoid, tanh
+from .batchnorm import batch_norm
 from .conv import conv2d
 from .dropout import dropout, dropout2d
 from .linear import linear
@@ -24,6 +25,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
     "conv2d",
     "cross_entropy",
     "dropout",

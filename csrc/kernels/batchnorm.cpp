@@ -1,0 +1,357 @@
+// BatchNorm of N rows of C channels, the channels adjacent in memory (a row is a sample or a
+// pixel):
+//   y = relu((x - mean) inv_std w + b + residual)
+// with g = dy where relu let y pass:  dresidual = g,  db = sum g,  dw = inv_std sum g (x - mean),
+//   dx = inv_std w (g - db / N - (x - mean) inv_std dw / N); outside of training dx = inv_std w g.
+// Parallel over blocks of rows. A block's sums are of T, those over the blocks of double and in the
+// order of the blocks. Forward reads x twice (statistics, then y; and residual once) and writes y;
+// backward reads dy and x twice (and y once) and writes dx (and dresidual): 8 arrays a layer with
+// relu, some 5 operations an element and pass.
+#include "parallel.h"
+#include "table.h"
+#include "vec.h"
+
+namespace fastnn::FASTNN_ISA {
+namespace {
+
+// How the array is read. Several rows, if they are short, pass for one of `width` elements that
+// holds every channel `repeats` times: loops are long, and vectors full, for any number of
+// channels. The last row may be shorter. Blocks of rows: at least 32 where there are many, but so
+// long that the sums of a block are few beside its elements, and so short that sums of T keep their
+// digits.
+struct Layout {
+  int64_t size, C, repeats, width, block, blocks, grain;
+  template <class T>
+  static Layout of(const BatchNormShape& s) {
+    Layout l{};
+    l.size = s.N * s.C;
+    l.C = s.C;
+    const int64_t fill_vectors = lanes<T> / max_of(1, min_of(lanes<T>, s.C & -s.C));
+    l.repeats = s.C >= 512 ? 1 : round_up(ceil_div(256, max_of(1, s.C)), fill_vectors);
+    l.width = s.C * l.repeats;
+    const int64_t rows = ceil_div(s.N, l.repeats);
+    l.block = max_of(16, min_of(1024, ceil_div(rows, 32))) * l.width;
+    l.blocks = l.size > 0 ? ceil_div(l.size, l.block) : 0;
+    l.grain = ceil_div(128 << 10, max_of(1, l.block * static_cast<int64_t>(sizeof(T))));
+    return l;
+  }
+  int64_t end_of(int64_t i) const { return min_of(size, (i + 1) * block); }
+  // How many elements stand in a column of block i of repetition j of the channels.
+  int64_t column_size(int64_t i, int64_t j) const {
+    const int64_t rows = (end_of(i) - i * block) / C;
+    return ceil_div(max_of(0, rows - j), repeats);
+  }
+};
+
+// Calls f(i, begin, end) for all blocks and their elements, the last ones first where `backwards`:
+// what the pass before has read last may still be in the cache.
+template <class F>
+void for_each_block(const Exec& exec, const Layout& l, bool backwards, const F& f) {
+  parallel_for(exec, l.blocks, l.grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t i = backwards ? begin + end - 1 - j : j;
+      f(i, i * l.block, l.end_of(i));
+    }
+  });
+}
+
+// Calls f(i, c) for each vector of the elements from begin to end: i its first element, c its place
+// in the row; and f(i, c, n) for the n elements left over in a row. load(p, n...) and store(p, v,
+// n...) fit both. f takes what it uses by value: a store of a vector might be one to any variable
+// that it reads through a reference.
+template <class T, class F>
+FASTNN_INLINE void for_each_vector(int64_t begin, int64_t end, int64_t width, const F& f) {
+  for (int64_t row = begin; row < end; row += width) {
+    const int64_t n = min_of(width, end - row);
+    int64_t c = 0;
+    for (; c + lanes<T> <= n; c += lanes<T>) f(row + c, c);
+    if (c < n) f(row + c, c, n - c);
+  }
+}
+
+// Calls f(first channel, channels) for parts of the channels, for the sums over all blocks.
+constexpr int64_t chunk = 64;
+template <class F>
+void for_each_chunk(const Exec& exec, const Layout& l, const F& f) {
+  const int64_t grain = ceil_div(1 << 14, chunk * max_of(1, l.blocks * l.repeats));
+  parallel_for(exec, ceil_div(l.C, chunk), grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) f(i * chunk, min_of(chunk, l.C - i * chunk));
+  });
+}
+
+// v[0] + v[1] + ... + v[n - 1], by halves.
+template <int n, class V>
+FASTNN_INLINE V sum_of(const V* v) {
+  if constexpr (n == 1) {
+    return v[0];
+  } else {
+    return sum_of<n / 2>(v) + sum_of<n / 2>(v + n / 2);
+  }
+}
+
+// ---- statistics ---------------------------------------------------------------------------------
+
+// The sums of each column of a block: of x - near and of its square. near is the mean of the first
+// 16 rows (of fewer, the first one): no further from the block's mean than a few standard
+// deviations, even beside outliers and far from 0, so that the variance keeps its digits.
+template <class T>
+struct BlockSums {
+  T *near, *sum, *squares;
+  BlockSums(void* scratch, int64_t block, int64_t width)
+      : near(static_cast<T*>(scratch) + 3 * block * width),
+        sum(near + width),
+        squares(sum + width) {}
+};
+
+template <class T>
+void block_sums(int64_t begin, int64_t end, int64_t width, const T* x, BlockSums<T> sums) {
+  using V = Vec<T>;
+  const int64_t step = end - begin >= 16 * width ? width : 0;
+  const int64_t first_end = min_of(begin + width, end);
+  for_each_vector<T>(
+      begin, first_end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+        V first[16];
+        for (int64_t r = 0; r < 16; ++r) first[r] = load(x + i + r * step, n...);
+        store(sums.near + c, sum_of<16>(first) / T(16), n...);  // equal values are their own mean
+        store(sums.sum + c, V{}, n...);
+        store(sums.squares + c, V{}, n...);
+      });
+  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+    const V d = load(x + i, n...) - load(sums.near + c, n...);
+    store(sums.sum + c, load(sums.sum + c, n...) + d, n...);
+    store(sums.squares + c, fma(d, d, load(sums.squares + c, n...)), n...);
+  });
+}
+
+template <class T>
+void statistics(const Exec& exec, const BatchNormShape& s, const T* x, T* mean, T* var) {
+  const Layout l = Layout::of<T>(s);
+  for_each_block(exec, l, false, [&](int64_t b, int64_t begin, int64_t end) {
+    block_sums(begin, end, l.width, x, BlockSums<T>(exec.scratch, b, l.width));
+  });
+
+  const double count = static_cast<double>(max_of(1, s.N));
+  for_each_chunk(exec, l, [&](int64_t c0, int64_t n) {
+    // Calls f(values, near[c0], sum[c0], squares[c0]) for each block and repetition.
+    const auto for_each_part = [&](const auto& f) {
+      for (int64_t b = 0; b < l.blocks; ++b) {
+        const BlockSums<T> sums(exec.scratch, b, l.width);
+        for (int64_t j = 0; j < l.repeats; ++j) {
+          const int64_t at = j * s.C + c0, values = l.column_size(b, j);
+          if (values > 0)
+            f(static_cast<double>(values), sums.near + at, sums.sum + at, sums.squares + at);
+        }
+      }
+    };
+    double mean_of[chunk] = {}, squares_of[chunk] = {};
+    for_each_part([&](double values, const T* near, const T* sum, const T*) {
+      for (int64_t c = 0; c < n; ++c)
+        mean_of[c] += values * static_cast<double>(near[c]) + static_cast<double>(sum[c]);
+    });
+    for (int64_t c = 0; c < n; ++c) mean_of[c] /= count;
+    // About the part's own mean, then about the whole's.
+    for_each_part([&](double values, const T* near, const T* sum, const T* squares) {
+      for (int64_t c = 0; c < n; ++c) {
+        const double d = static_cast<double>(sum[c]) / values;
+        const double off = static_cast<double>(near[c]) + d - mean_of[c];
+        squares_of[c] += static_cast<double>(squares[c]) + values * (off * off - d * d);
+      }
+    });
+    for (int64_t c = 0; c < n; ++c) {
+      mean[c0 + c] = static_cast<T>(mean_of[c]);
+      const double v = squares_of[c] / count;
+      var[c0 + c] = static_cast<T>(v < 0 ? 0 : v);
+    }
+  });
+}
+
+// ---- forward ------------------------------------------------------------------------------------
+
+// What normalises, for each element of a row.
+template <class T>
+struct Normalization {
+  T *mean, *scale, *shift;
+
+  Normalization(void* scratch, const Layout& l)
+      : mean(static_cast<T*>(scratch)), scale(mean + l.width), shift(scale + l.width) {}
+  T* rest(const Layout& l) const { return shift + l.width; }
+
+  void set(const Exec& exec, const Layout& l, const BatchNormParams<T>& p) const {
+    parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+      for (int64_t i = 0; i < l.repeats; ++i) {
+        for (int64_t c = 0, at = i * l.C; c < l.C; ++c, ++at) {
+          mean[at] = p.mean[c];
+          scale[at] = p.w ? p.inv_std[c] * p.w[c] : p.inv_std[c];
+          shift[at] = p.b ? p.b[c] : T(0);
+        }
+      }
+    });
+  }
+
+  template <class... Part>
+  FASTNN_INLINE Vec<T> operator()(Vec<T> x, int64_t c, Part... part) const {
+    return fma(x - load(mean + c, part...), load(scale + c, part...), load(shift + c, part...));
+  }
+};
+
+template <bool add, bool relu, class T>
+void normalize(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized, const T* x,
+               const T* residual, T* y) {
+  using V = Vec<T>;
+  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+    V v = normalized(load(x + i, n...), c, n...);
+    if constexpr (add) v += load(residual + i, n...);
+    if constexpr (relu) v = v <= V{} ? V{} : v;  // a NaN is not <= 0 and passes
+    store(y + i, v, n...);
+  });
+}
+
+template <class T>
+void forward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>& p, const T* x,
+             const T* residual, bool relu, T* y) {
+  const Layout l = Layout::of<T>(s);
+  const Normalization<T> normalization(exec.scratch, l);
+  normalization.set(exec, l, p);
+  const auto kernel = residual ? relu ? normalize<true, true, T> : normalize<true, false, T>
+                      : relu   ? normalize<false, true, T>
+                               : normalize<false, false, T>;
+  for_each_block(exec, l, true, [&](int64_t, int64_t begin, int64_t end) {
+    kernel(begin, end, l.width, normalization, x, residual, y);
+  });
+}
+
+// ---- backward -----------------------------------------------------------------------------------
+
+// Where relu let the gradient pass: where y > 0 (or NaN), with y read or calculated anew from x, in
+// the same way as forward did: that costs nothing, reading it a tenth of the whole.
+enum class Mask { none, from_x, from_y };
+
+template <Mask mask, class T, class... Part>
+FASTNN_INLINE Vec<T> masked(Vec<T> g, Vec<T> x, const Normalization<T>& normalized, int64_t c,
+                            const T* y, Part... n) {
+  using V = Vec<T>;
+  if constexpr (mask == Mask::from_x) return normalized(x, c, n...) <= V{} ? V{} : g;
+  if constexpr (mask == Mask::from_y) return load(y, n...) <= V{} ? V{} : g;
+  return g;
+}
+
+// Of each column: sum of g and of g (x - mean). g goes to dresidual, too, if `keep`.
+template <Mask mask, bool keep, class T>
+void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized,
+                   const T* dy, const T* x, const T* y, T* dresidual, T* sum, T* products) {
+  using V = Vec<T>;
+  const int64_t first_end = min_of(begin + width, end);
+  for_each_vector<T>(begin, first_end, width,
+                     [=](int64_t, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+                       store(sum + c, V{}, n...);
+                       store(products + c, V{}, n...);
+                     });
+  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+    const V v = load(x + i, n...), d = v - load(normalized.mean + c, n...);
+    const V g = masked<mask>(load(dy + i, n...), v, normalized, c, y + i, n...);
+    if constexpr (keep) store(dresidual + i, g, n...);
+    store(sum + c, load(sum + c, n...) + g, n...);
+    store(products + c, fma(g, d, load(products + c, n...)), n...);
+  });
+}
+
+// dx = scale g, in training + by_x (x - mean) + constant.
+template <Mask mask, bool training, class T>
+void input_gradient(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized,
+                    const T* dy, const T* x, const T* y, const T* by_x, const T* constant, T* dx) {
+  using V = Vec<T>;
+  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+    const V v = training || mask == Mask::from_x ? load(x + i, n...) : V{};
+    const V g = masked<mask>(load(dy + i, n...), v, normalized, c, y + i, n...);
+    V d = load(normalized.scale + c, n...) * g;
+    if constexpr (training) {
+      const V off = v - load(normalized.mean + c, n...);
+      d += fma(load(by_x + c, n...), off, load(constant + c, n...));
+    }
+    store(dx + i, d, n...);
+  });
+}
+
+template <Mask mask, class T>
+void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>& p,
+                     const T* dy, const T* x, const T* y, bool training, T* dx, T* dresidual, T* dw,
+                     T* db) {
+  const Layout l = Layout::of<T>(s);
+  const Normalization<T> normalization(exec.scratch, l);
+  normalization.set(exec, l, p);
+  T *const by_x = normalization.rest(l), *const constant = by_x + l.width;
+  T* const sums = constant + l.width;
+  const auto sum_up = dresidual ? gradient_sums<mask, true, T> : gradient_sums<mask, false, T>;
+  for_each_block(exec, l, false, [&](int64_t b, int64_t begin, int64_t end) {
+    T *const sum = sums + 2 * b * l.width, *const products = sum + l.width;
+    sum_up(begin, end, l.width, normalization, dy, x, y, dresidual, sum, products);
+  });
+
+  const double count = static_cast<double>(max_of(1, s.N));
+  for_each_chunk(exec, l, [&](int64_t c0, int64_t n) {
+    double sum_of[chunk] = {}, products_of[chunk] = {};
+    for (int64_t i = 0; i < l.blocks * l.repeats; ++i) {
+      const int64_t block = i / l.repeats, repeat = i % l.repeats;
+      if (l.column_size(block, repeat) == 0) continue;
+      const T *const sum = sums + 2 * block * l.width + repeat * s.C + c0,
+                     *products = sum + l.width;
+      for (int64_t c = 0; c < n; ++c) {
+        sum_of[c] += static_cast<double>(sum[c]);
+        products_of[c] += static_cast<double>(products[c]);
+      }
+    }
+    for (int64_t c = 0; c < n; ++c) {
+      const int64_t k = c0 + c;
+      const double inv_std = static_cast<double>(p.inv_std[k]);
+      const double scale = p.w ? inv_std * static_cast<double>(p.w[k]) : inv_std;
+      if (dw) dw[k] = static_cast<T>(inv_std * products_of[c]);
+      if (db) db[k] = static_cast<T>(sum_of[c]);
+      for (int64_t i = k; i < l.width; i += s.C) {
+        by_x[i] = static_cast<T>(-scale * inv_std * inv_std * products_of[c] / count);
+        constant[i] = static_cast<T>(-scale * sum_of[c] / count);
+      }
+    }
+  });
+
+  if (!dx) return;
+  constexpr Mask none = Mask::none;
+  const auto kernel =
+      dresidual  ? training ? input_gradient<none, true, T> : input_gradient<none, false, T>
+      : training ? input_gradient<mask, true, T>
+                 : input_gradient<mask, false, T>;
+  const T* const g = dresidual ? dresidual : dy;
+  for_each_block(exec, l, true, [&](int64_t, int64_t begin, int64_t end) {
+    kernel(begin, end, l.width, normalization, g, x, y, by_x, constant, dx);
+  });
+}
+
+template <class T>
+void backward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>& p, const T* dy,
+              const T* x, const T* y, bool training, bool relu, T* dx, T* dresidual, T* dw, T* db) {
+  const auto kernel = !relu ? masked_backward<Mask::none, T>
+                      : y   ? masked_backward<Mask::from_y, T>
+                            : masked_backward<Mask::from_x, T>;
+  kernel(exec, s, p, dy, x, y, training, dx, dresidual, dw, db);
+}
+
+template <class T>
+size_t scratch_bytes(const BatchNormShape& s, int) {
+  const Layout l = Layout::of<T>(s);
+  const int64_t of_statistics = 3 * l.blocks, of_backward = 3 + 2 + 2 * l.blocks;
+  return static_cast<size_t>(max_of(of_statistics, of_backward) * l.width) * sizeof(T);
+}
+
+template <class T>
+void fill_table(Ops<T>& t) {
+  t.batch_norm_scratch_bytes = scratch_bytes<T>;
+  t.batch_norm_statistics = statistics<T>;
+  t.batch_norm_forward = forward<T>;
+  t.batch_norm_backward = backward<T>;
+}
+
+}  // namespace
+
+void fill_batchnorm(Ops<float>& t) { fill_table(t); }
+void fill_batchnorm(Ops<double>& t) { fill_table(t); }
+
+}  // namespace fastnn::FASTNN_ISA
