@@ -177,7 +177,7 @@ def conv2d_backward_weight(dy, x, weight_size, stride=1, padding=0, dilation=1, 
 
 @in_float64
 def max_pool2d_forward(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
-    """(y, argmax): argmax is the window position r * S + s of the first NaN, else first maximum.
+    """(y, argmax): argmax is the window position r * S + s of the last NaN, else first maximum.
 
     Padding never wins. A window that sees nothing but padding has y = -inf, argmax = 0.
     """
@@ -193,7 +193,7 @@ def max_pool2d_forward(x, kernel_size, stride=None, padding=0, dilation=1, ceil_
     for r in range(R):
         for s in range(S):
             at = tap(r, s, PQ, stride, dilation)
-            beats = ~has_winner | (xp[at] > y) | (np.isnan(xp[at]) & ~np.isnan(y))
+            beats = ~has_winner | (xp[at] > y) | np.isnan(xp[at])
             wins = is_input[at] & beats
             y[wins] = xp[at][wins]
             argmax[wins] = r * S + s
@@ -291,7 +291,8 @@ def adaptive_max_pool2d_forward(x, output_size):
     for p, (top, bottom) in enumerate(adaptive_windows(x.shape[2], output_size[0])):
         for q, (left, right) in enumerate(adaptive_windows(x.shape[3], output_size[1])):
             window = x[:, :, top:bottom, left:right].reshape(*x.shape[:2], (bottom - top) * (right - left))
-            winner = window.argmax(-1)  # the first NaN, else the first maximum
+            last_nan = window.shape[-1] - 1 - np.isnan(window[..., ::-1]).argmax(-1)
+            winner = np.where(np.isnan(window).any(-1), last_nan, window.argmax(-1))
             y[:, :, p, q] = np.take_along_axis(window, winner[..., None], -1)[..., 0]
             at[:, :, p, q] = positions[top:bottom, left:right].ravel()[winner]
     return y, at

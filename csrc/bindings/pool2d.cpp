@@ -276,7 +276,7 @@ void bind_pool2d(py::module_& m) {
         py::arg("ceil_mode") = false, py::arg("return_argmax") = true,
         "(y, argmax): the largest element of each window, (N, C, H, W) -> (N, C, P, Q), and the "
         "position r * S + s\nin the window that it came from (uint8, or int32 for more than 256 "
-        "positions; None without return_argmax).\nThe first NaN wins, else the first maximum.");
+        "positions; None without return_argmax).\nThe last NaN wins, else the first maximum.");
   m.def("max_pool2d_backward", &max_pool2d_backward, py::arg("dy"), py::arg("argmax"),
         py::arg("input_size"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("ceil_mode") = false,

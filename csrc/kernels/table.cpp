@@ -16,6 +16,7 @@ Ops<T> make_table() {
   fill_conv2d(t);
   fill_linear(t);
   fill_pool2d(t);
+  fill_pool2d_backward(t);
   fill_batchnorm(t);
   fill_activation(t);
   fill_dropout(t);

@@ -24,8 +24,7 @@ def max_pool2d(
     """The largest element of each window, as in PyTorch: (N, C, H, W) -> (N, C, P, Q) or (C, H, W) -> (C, P, Q).
 
     P = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1, and Q likewise from W. NaN wins over
-    everything. The gradient goes to the first maximum of each window (of several NaNs to the first; in PyTorch, to the
-    last).
+    everything. The gradient goes to the first maximum of each window, and of several NaNs to the last.
 
     Args:
         x: the input, float32 or float64.
