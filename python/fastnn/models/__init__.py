@@ -6,16 +6,64 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import nn
+from .alexnet import AlexNet, alexnet
+from .cifar_resnet import (
+    CifarResNet,
+    cifar_resnet20,
+    cifar_resnet32,
+    cifar_resnet44,
+    cifar_resnet56,
+    cifar_resnet110,
+)
 from .lenet import LeNet5, OriginalLeNet5, lenet5
+from .resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
+from .vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
-__all__ = ["LeNet5", "OriginalLeNet5", "create", "lenet5", "names"]
+__all__ = [
+    "VGG",
+    "AlexNet",
+    "CifarResNet",
+    "LeNet5",
+    "OriginalLeNet5",
+    "ResNet",
+    "alexnet",
+    "cifar_resnet20",
+    "cifar_resnet32",
+    "cifar_resnet44",
+    "cifar_resnet56",
+    "cifar_resnet110",
+    "create",
+    "lenet5",
+    "names",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "vgg11",
+    "vgg11_bn",
+    "vgg13",
+    "vgg13_bn",
+    "vgg16",
+    "vgg16_bn",
+    "vgg19",
+    "vgg19_bn",
+]
 
-_CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {"lenet5": lenet5}
+_CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
+    constructor.__name__: constructor
+    for constructor in (
+        *(lenet5, alexnet),
+        *(cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110),
+        *(resnet18, resnet34, resnet50, resnet101, resnet152),
+        *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
+    )
+}
 
 
 def names() -> list[str]:
     """The names that `create` knows."""
-    return sorted(_CONSTRUCTORS)
+    return list(_CONSTRUCTORS)
 
 
 def create(name: str, **arguments: Any) -> nn.Module:
