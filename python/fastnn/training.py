@@ -276,6 +276,7 @@ class Trainer:
             "shuffle": loader.shuffle,
             "drop_last": loader.drop_last,
             "seed": loader.seed,
+            "transform": getattr(loader.transform, "__qualname__", repr(loader.transform)),
             "epochs": self.epochs,
             "optimizer": type(self.optimizer).__name__,
             "scheduler": None if self.scheduler is None else type(self.scheduler).__name__,

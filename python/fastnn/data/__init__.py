@@ -1,7 +1,8 @@
 """Datasets, batches and the idx file format."""
 
+from . import transforms
 from .dataset import ArrayDataset, Dataset, Subset
 from .idx import read_idx, write_idx
 from .loader import DataLoader
 
-__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "read_idx", "write_idx"]
+__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "read_idx", "transforms", "write_idx"]

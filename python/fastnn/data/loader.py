@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .dataset import Dataset
+    from .transforms import Transform
 
 __all__ = ["DataLoader"]
 
@@ -38,6 +39,10 @@ class DataLoader:
         drop_last: Leave out the last batch where it is not full.
         seed: A non-negative integer for the shuffling; None takes one from the operating system's
             entropy and keeps it in ``loader.seed``.
+        transform: What is done to each batch, or where batches are tuples to the first array of
+            them (``fastnn.data.transforms``): a function of the array and of a
+            ``numpy.random.Generator``. What the generator draws depends on ``seed``, the epoch and
+            the number of the batch alone.
         prefetch: Batches that a background thread keeps ready. It reads the dataset while the
             caller computes; 0 reads in the caller's thread.
 
@@ -66,6 +71,7 @@ class DataLoader:
         *,
         drop_last: bool = False,
         seed: int | None = None,
+        transform: Transform | None = None,
         prefetch: int = 2,
     ) -> None:
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
@@ -79,6 +85,7 @@ class DataLoader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.seed = _integer("seed", seed, 0)
+        self.transform = transform
         self.prefetch = _integer("prefetch", prefetch, 0)
         self.epoch = 0
 
@@ -119,10 +126,17 @@ class DataLoader:
         dataset, step = self.dataset, self.batch_size
         order = self._order(epoch)
         getitems = getattr(dataset, "__getitems__", None)
-        for first in range(start * step, len(self) * step, step):
-            indices = order[first : first + step]
+        for number in range(start, len(self)):
+            indices = order[number * step : (number + 1) * step]
             batch = getitems(indices) if getitems else [dataset[i] for i in indices.tolist()]
-            yield _collate(batch) if isinstance(batch, list) else batch
+            batch = _collate(batch) if isinstance(batch, list) else batch
+            yield batch if self.transform is None else self._transformed(self.transform, batch, epoch, number)
+
+    def _transformed(self, transform: Transform, batch: Any, epoch: int, number: int) -> Any:
+        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(epoch, number))))
+        if isinstance(batch, tuple):
+            return transform(batch[0], generator), *batch[1:]
+        return transform(batch, generator)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         n = len(self.dataset)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..data import Dataset, read_idx
+from .roots import search_roots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,12 +117,7 @@ class MNISTSubset(MNIST):
 def _find(root: str | os.PathLike[str] | None, split: str) -> tuple[str, str]:
     """The paths of a split's images and labels."""
     names = [f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"]
-    if root is not None:
-        bases = [os.fspath(root)]
-    elif env := os.environ.get("FASTNN_DATA_DIR"):
-        bases = [env, os.path.join(env, "mnist")]
-    else:
-        raise FileNotFoundError("MNIST: no root is given and FASTNN_DATA_DIR is not set; MNISTSubset needs neither")
+    bases = search_roots("MNIST", root, "mnist", hint="; MNISTSubset needs neither")
     folders = [folder for base in bases for folder in (base, os.path.join(base, "MNIST", "raw"))]
     for folder in folders:
         images, labels = (_existing(os.path.join(folder, name)) for name in names)
