@@ -59,6 +59,27 @@ def test_items_and_batches(tmp_path):
         data[20]
 
 
+def test_augmentation_is_that_of_the_unnormalised_images(tmp_path):
+    """Crops of images with a black border and flips, then normalised; and some of everything."""
+    write_binary(tmp_path)
+    data = CIFAR10(tmp_path)
+    (batch, _) = next(iter(DataLoader(data, 20, seed=0, transform=CIFAR10.augment)))
+    assert batch.transpose(0, 2, 3, 1).flags.c_contiguous
+    padded = np.pad(data.images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    found = set()
+    for x, image in zip(batch, padded, strict=True):
+        for flip, i, j in np.ndindex(2, 9, 9):
+            crop = image[i : i + 32, j : j + 32]
+            expected = CIFAR10.normalize(crop[:, ::-1] if flip else crop)[0]
+            if np.abs(x - expected).max() < 1e-6:
+                found.add((flip, i, j))
+                break
+        else:
+            pytest.fail("an image is no crop")
+    assert len(found) > 10
+    assert {flip for flip, _, _ in found} == {0, 1}
+
+
 def test_normalize_rejects():
     with pytest.raises(TypeError, match="dtype float32, expected uint8"):
         CIFAR10.normalize(np.zeros((32, 32, 3), np.float32))

@@ -13,7 +13,7 @@ import pytest
 import fastnn
 from fastnn import cli, models, ops, training
 from fastnn.data import read_idx, write_idx
-from fastnn.datasets import MNISTSubset
+from fastnn.datasets import CIFAR10, MNISTSubset
 
 COMMAND = [sys.executable, "-m", "fastnn"]
 QUICK = ["--epochs", "2", "--batch-size", "50", "--threads", "1"]  # on the tiny data set
@@ -94,7 +94,8 @@ def test_wrong_command_lines(args, message, capsys):
 
 def test_unknown_model(capsys):
     assert cli.main(["train", "lenet6"]) == 2
-    assert capsys.readouterr().err == "fastnn train: error: there is no model 'lenet6'; expected one of lenet5\n"
+    expected = ", ".join(models.names())
+    assert capsys.readouterr().err == f"fastnn train: error: there is no model 'lenet6'; expected one of {expected}\n"
 
 
 # --- info ------------------------------------------------------------------------------------------------------
@@ -287,6 +288,67 @@ def test_progress_bar_on_a_terminal(tiny, tmp_path):
     assert "epoch 2/2: loss " in output
     assert "\x1b[32m" in output
     assert "\x1b[32m" not in terminal_output(args, NO_COLOR="1")
+
+
+# --- colour images ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny_cifar(tmp_path_factory):
+    """A folder with 50 training and 10 test images of noise in CIFAR-10's format."""
+    folder = tmp_path_factory.mktemp("cifar")
+    for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        records = np.random.default_rng(i).integers(0, 256, (10, 3073), np.uint8)
+        records[:, 0] = range(10)
+        records.tofile(folder / f"{name}.bin")
+    return folder
+
+
+def test_train_and_predict_colour_images(tiny_cifar, tmp_path, capsys):
+    Image = pytest.importorskip("PIL.Image")
+    out = tmp_path / "c.safetensors"
+    args = ["train", "cifar_resnet20", "--data", str(tiny_cifar), "--out", str(out), "--epochs", "1"]
+    assert cli.main([*args, "--batch-size", "25", "--threads", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "CifarResNet: 269,722 parameters; CIFAR10: 50 training and 10 test images" in printed
+    settings = training.read_checkpoint(out)[1]["config"]["settings"]
+    assert (settings["dataset"], settings["lr"], settings["weight_decay"]) == ("cifar10", 0.1, 1e-4)
+
+    model = models.cifar_resnet20().eval()
+    state = fastnn.load(out)
+    model.load_state_dict({k[len("model.") :]: v for k, v in state.items() if k.startswith("model.")})
+    data = CIFAR10(tiny_cifar, train=False)
+    with fastnn.no_grad():
+        scores = model(fastnn.tensor(data[3][0][None])).numpy()[0]
+    Image.fromarray(data.images[3]).save(tmp_path / "x.png")
+    assert cli.main(["predict", str(out), str(tmp_path / "x.png"), "--json", "--top", "10"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert [t["class"] for t in found["top"]] == [CIFAR10.classes[k] for k in np.argsort(-scores)]
+
+    write_idx(tmp_path / "grey", np.zeros((2, 32, 32), np.uint8))
+    assert cli.main(["predict", str(out), str(tmp_path / "grey")]) == 1
+    assert "expected images, an image file: the model sees colours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (
+            ["cifar_resnet20", "--dataset", "mnist"],
+            "cifar_resnet20 does not take the images of mnist, 1x28x28: conv2d",
+        ),
+        (["cifar_resnet20", "--original", "--dataset", "mnist"], "--original: cifar_resnet20 has one form only"),
+    ],
+)
+def test_models_that_do_not_fit(args, message, capsys):
+    assert cli.main(["train", *args]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_cifar_needs_files(monkeypatch, capsys):
+    monkeypatch.delenv("FASTNN_DATA_DIR", raising=False)
+    assert cli.main(["train", "cifar_resnet20"]) == 1
+    assert "CIFAR10: no root is given and FASTNN_DATA_DIR is not set" in capsys.readouterr().err
 
 
 # --- predict ---------------------------------------------------------------------------------------------------

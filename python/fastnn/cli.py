@@ -28,15 +28,28 @@ _EPILOG = """exit codes:
   130  stopped by Ctrl-C (143: by SIGTERM); training has written a checkpoint to go on from
 """
 
-# What `train` does unless told otherwise. A resumed run takes all of them from its checkpoint.
-_SETTINGS = {
-    "original": False,
-    "epochs": 15,
-    "batch_size": 64,
-    "lr": 0.05,
-    "momentum": 0.9,
-    "weight_decay": 0.0,
-    "seed": 0,
+# What `train` does unless told otherwise, by data set. A resumed run takes all of them from its checkpoint.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "mnist": {
+        "dataset": "mnist",
+        "original": False,
+        "epochs": 15,
+        "batch_size": 64,
+        "lr": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "seed": 0,
+    },
+    "cifar10": {
+        "dataset": "cifar10",
+        "original": False,
+        "epochs": 30,
+        "batch_size": 128,
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "seed": 0,
+    },
 }
 
 
@@ -55,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except _UsageError as error:
         return _complain(args.command, error, 2)
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (OSError, ValueError, FloatingPointError, ImportError) as error:
         return _complain(args.command, error, 1)
     except MemoryError:
         return _complain(args.command, MemoryError("out of memory"), 1)
@@ -93,11 +106,17 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", _info, "Print what this build and this process run on.")
     info.add_argument("--json", action="store_true", help="print one JSON object")
 
-    train = command("train", _train, "Train a model on MNIST and write a checkpoint.")
-    train.add_argument("model", help="the model: lenet5")
-    train.add_argument("--original", action="store_true", default=None, help="the form of the 1998 paper")
+    train = command("train", _train, "Train a model on MNIST or CIFAR-10 and write a checkpoint.")
+    train.add_argument("model", help="the model: lenet5, cifar_resnet20 or another one (a wrong name lists them)")
+    train.add_argument("--original", action="store_true", default=None, help="lenet5 in the form of the 1998 paper")
     train.add_argument(
-        "--data", metavar="DIR", help="a folder with MNIST's idx files (default: the subset inside fastnn)"
+        "--dataset", choices=list(_SETTINGS), help="what to train on (default: mnist for lenet5, cifar10 for others)"
+    )
+    train.add_argument(
+        "--data",
+        metavar="DIR",
+        help="a folder with the files of the data set (default: for MNIST the subset inside fastnn, for CIFAR-10 "
+        "$FASTNN_DATA_DIR)",
     )
     positive, fraction = _number(int, 1), _number(float, 0, below=1)
     for name, kind, text in (
@@ -109,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         ("seed", _number(int, 0, below=1 << 63), "for the initial weights and the order of the images"),
     ):
         flag = "--" + name.replace("_", "-")
-        train.add_argument(flag, type=kind, metavar="N", help=f"{text} (default: {_SETTINGS[name]})")
+        mnist, cifar10 = (settings[name] for settings in _SETTINGS.values())
+        default = f"{mnist}" if mnist == cifar10 else f"{mnist}; {cifar10} on CIFAR-10"
+        train.add_argument(flag, type=kind, metavar="N", help=f"{text} (default: {default})")
     train.add_argument(
         "--threads",
         type=_number(int, 1, below=4097),
@@ -199,9 +220,10 @@ def _processor() -> str:
 
 
 def _train(args: argparse.Namespace) -> int:
+    import numpy as np
+
     from . import models, optim, training
     from .data import DataLoader
-    from .datasets import MNIST, MNISTSubset
 
     if args.model not in models.names():
         raise _UsageError(f"there is no model '{args.model}'; expected one of {', '.join(models.names())}")
@@ -209,12 +231,23 @@ def _train(args: argparse.Namespace) -> int:
     _check_writable(out)
     if args.threads:
         fastnn.set_num_threads(args.threads)
-    train, test = (MNIST(args.data, part) if args.data is not None else MNISTSubset(part) for part in (True, False))
+    train, test = (_dataset(settings["dataset"], args.data, part) for part in (True, False))
 
     fastnn.manual_seed(settings["seed"])
-    arguments = {"original": settings["original"]}
+    arguments = {"num_classes": len(train.classes)}
+    if settings["original"]:
+        if args.model != "lenet5":
+            raise _UsageError(f"--original: {args.model} has one form only")
+        arguments["original"] = True
     model = models.create(args.model, **arguments)
-    loader = DataLoader(train, settings["batch_size"], shuffle=True, seed=settings["seed"])
+    _check_fit(args.model, model, train, settings["dataset"])
+    loader = DataLoader(
+        train,
+        settings["batch_size"],
+        shuffle=True,
+        seed=settings["seed"],
+        transform=getattr(train, "augment", None),
+    )
     optimizer = optim.SGD(
         model.parameters(), settings["lr"], momentum=settings["momentum"], weight_decay=settings["weight_decay"]
     )
@@ -228,8 +261,12 @@ def _train(args: argparse.Namespace) -> int:
         checkpoint=out,
         config={
             "model": {"name": args.model, "arguments": arguments},
-            "input": {"size": [28, 28], "mean": MNIST.mean, "std": MNIST.std},
-            "classes": list(MNIST.classes),
+            "input": {
+                "size": list(train.images.shape[1:3]),
+                "mean": np.array(train.mean).tolist(),
+                "std": np.array(train.std).tolist(),
+            },
+            "classes": list(train.classes),
             "settings": settings,
         },
     )
@@ -261,11 +298,33 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _dataset(name: str, folder: str | None, train: bool) -> Any:
+    from .datasets import CIFAR10, MNIST, MNISTSubset
+
+    if name == "cifar10":
+        return CIFAR10(folder, train)
+    return MNISTSubset(train) if folder is None else MNIST(folder, train)
+
+
+def _check_fit(name: str, model: Any, dataset: Any, dataset_name: str) -> None:
+    """Finds out before training whether the model takes the images."""
+    image = fastnn.as_tensor(dataset[0][0][None])
+    try:
+        with fastnn.no_grad():
+            model.eval()(image)
+    except ValueError as error:
+        channels, height, width = image.shape[1:]
+        raise _UsageError(
+            f"{name} does not take the images of {dataset_name}, {channels}x{height}x{width}: {error}"
+        ) from error
+
+
 def _settings(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     """The settings of the run, from the command line or the checkpoint that it goes on from, and where it writes."""
-    given = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in _SETTINGS["mnist"] if getattr(args, name) is not None}
     if args.resume is None:
-        return _SETTINGS | given, args.out or f"{args.model}.safetensors"
+        dataset = args.dataset or ("mnist" if args.model == "lenet5" else "cifar10")
+        return _SETTINGS[dataset] | given, args.out or f"{args.model}.safetensors"
     config = _read_config(args.resume)[1]
     if args.model != config["model"]["name"]:
         raise _UsageError(f"{args.resume} holds the model {config['model']['name']}, not {args.model}")
@@ -285,7 +344,7 @@ def _read_config(path: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
     arrays, metadata = read_checkpoint(path)
     config = metadata.get("config")
-    wanted = {"model": {"name", "arguments"}, "input": {"size", "mean", "std"}, "settings": {*_SETTINGS}}
+    wanted = {"model": {"name", "arguments"}, "input": {"size", "mean", "std"}, "settings": {*_SETTINGS["mnist"]}}
     if not (
         isinstance(config, dict)
         and isinstance(config.get("classes"), list)
@@ -381,6 +440,7 @@ def _predict(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.checkpoint}: {error}") from error
     model.eval()
     classes, scale = config["classes"], config["input"]
+    mean, std = (np.reshape(np.float32(scale[key]), (-1, 1, 1)) for key in ("mean", "std"))
     if args.top > len(classes):
         raise _UsageError(f"--top {args.top}: the model has {len(classes)} classes")
 
@@ -388,7 +448,7 @@ def _predict(args: argparse.Namespace) -> int:
     failed = False
     for path in args.images:
         try:
-            images = _read_images(path, tuple(scale["size"]))
+            images = _read_images(path, (len(mean), *scale["size"]))
         except (OSError, ValueError) as error:
             _complain("predict", error, 1)
             failed = True
@@ -396,9 +456,7 @@ def _predict(args: argparse.Namespace) -> int:
         if args.invert:
             images = 255 - images
         for start in range(0, len(images), 1000):
-            x = (images[start : start + 1000, None] / np.float32(255) - np.float32(scale["mean"])) / np.float32(
-                scale["std"]
-            )
+            x = (images[start : start + 1000] / np.float32(255) - mean) / std
             with no_grad():
                 probabilities = softmax(model(Tensor(x)), 1).numpy()
             for i, row in enumerate(probabilities, start):
@@ -413,24 +471,23 @@ def _predict(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _read_images(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The images of a file, uint8 (N, H, W): all of an idx file, or the one of an image file."""
+def _read_images(path: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The images of a file, uint8 (N, C, H, W): all of an idx file (which is grey), or the one of an image file."""
     from .data import read_idx
 
     with open(path, "rb") as file:
         start = file.read(3)
     if start not in (b"\0\0\x08",) and start[:2] != b"\x1f\x8b":
-        return _read_picture(path, size)
-    images = read_idx(path)
-    if images.dtype != "uint8" or images.ndim != 3 or images.shape[1:] != size:
-        raise ValueError(
-            f"{path} holds {images.dtype} {images.shape}, expected images, uint8 (N, {size[0]}, {size[1]})"
-        )
+        return _read_picture(path, shape)
+    images = read_idx(path)[:, None]
+    if images.dtype != "uint8" or images.shape[1:] != shape:
+        expected = f"uint8 (N, {shape[1]}, {shape[2]})" if shape[0] == 1 else "an image file: the model sees colours"
+        raise ValueError(f"{path} holds {images.dtype} {images[:, 0].shape}, expected images, {expected}")
     return images
 
 
-def _read_picture(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """One image file as grey values, uint8 (1, H, W)."""
+def _read_picture(path: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """One image file, uint8 (1, C, H, W): grey values for one channel, otherwise red, green and blue."""
     import numpy as np
 
     try:
@@ -445,7 +502,8 @@ def _read_picture(path: str, size: tuple[int, int]) -> NDArray[np.uint8]:
             if picture.has_transparency_data:
                 picture = picture.convert("RGBA")
                 picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-            grey = picture.convert("L").resize(size[::-1], Image.Resampling.LANCZOS)
-            return np.asarray(grey)[None]
+            channels, height, width = shape
+            resized = picture.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.LANCZOS)
+            return np.asarray(resized).reshape(1, height, width, channels).transpose(0, 3, 1, 2)
     except Exception as error:  # decoders raise whatever a damaged file leads them to
         raise ValueError(f"{path} is not a readable image: {error}") from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..data import Dataset
+from ..data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 from .roots import search_roots
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
     Attributes:
         images: uint8 ``(N, 32, 32, 3)``, red, green and blue.
         labels: int64 ``(N,)``, positions in ``classes``.
+        augment: What residual networks are trained with, as a ``DataLoader``'s transform: a random crop from the image
+            with four black pixels around, and half of the images turned round (He et al., 2016, section 4.2).
 
     Raises:
         FileNotFoundError: The files are not there; the message lists the folders looked in.
@@ -53,6 +56,13 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
     )
     mean: ClassVar[tuple[float, float, float]] = (0.4914, 0.4822, 0.4465)
     std: ClassVar[tuple[float, float, float]] = (0.2470, 0.2435, 0.2616)
+
+    augment: ClassVar[Compose] = Compose(
+        (
+            RandomCrop(32, padding=4, fill=tuple(-m / s for m, s in zip(mean, std, strict=True))),
+            RandomHorizontalFlip(),
+        )
+    )
 
     def __init__(self, root: str | os.PathLike[str] | None = None, train: bool = True) -> None:
         self.images: NDArray[np.uint8]
@@ -102,7 +112,7 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
             >>> import numpy as np
             >>> from fastnn.datasets import CIFAR10
             >>> CIFAR10.normalize(np.full((32, 32, 3), 255, np.uint8))[0, :, 0, 0].round(3)
-            array([2.059, 2.127, 2.116], dtype=float32)
+            array([2.059, 2.126, 2.116], dtype=float32)
         """
         if images.dtype != np.uint8:
             raise TypeError(f"CIFAR10.normalize: images have dtype {images.dtype}, expected uint8")
