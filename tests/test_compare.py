@@ -87,11 +87,20 @@ def test_the_fastest_way_of_the_peer_counts():
 
 def test_share_of_the_ceiling_is_that_of_the_tighter_bound():
     r = result("1000,1000,1000", 4.0)
-    assert math.isnan(r.share)
-    r.ceilings = Ceilings(gflops=1.0, gbs=1e9)  # 2 GFLOP
-    assert r.share == pytest.approx(0.5)
-    r.ceilings = Ceilings(gflops=1e9, gbs=0.012)  # 12 MB
-    assert r.share == pytest.approx(0.25)
+    assert math.isnan(r.share(None))
+    assert r.share(Ceilings(gflops=1.0, gbs=1e9)) == pytest.approx(0.5)  # 2 GFLOP
+    assert r.share(Ceilings(gflops=1e9, gbs=0.012)) == pytest.approx(0.25)  # 12 MB
+    assert Ceilings(1.0, 4.0).highest(Ceilings(2.0, 3.0)) == Ceilings(2.0, 4.0)
+
+
+def test_the_best_of_two_sweeps_counts():
+    skipped = Result(Case("matmul", (2, 2, 2)), problem="skipped: no such thing")
+    first, second = result("2,2,2", 3.0, a=5.0, b=6.0), result("2,2,2", 2.0, a=7.0, b=4.0)
+    best = second.best_of(first)
+    assert (best.fastnn, best.peers) == (2.0, {"a": 5.0, "b": 4.0})
+    assert first.best_of(None) is first
+    assert first.best_of(skipped) is skipped
+    assert skipped.best_of(first) is skipped
 
 
 @pytest.mark.parametrize(
@@ -116,9 +125,8 @@ def test_summary_counts_what_was_measured():
 
 def test_markdown_tables_are_rectangular():
     results = [result("2,2,2", 1e-3, x=2e-3), Result(Case("relu", (4,)), problem="skipped: no such thing")]
-    text = markdown(
-        "heading", {"g": (list(summaries(Group("g", ()), results)), results)}, {"memory": {"bytes": 1234.0}}
-    )
+    found = list(summaries(Group("g", ()), results))
+    text = markdown("heading", {"g": (found, results)}, None, {"memory": {"bytes": 1234.0}})
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert widths == {len(report.COLUMNS) + 1, len(report.SUMMARY_COLUMNS) + 1}
     assert "| matmul/2,2,2 | 1 ms | 2 ms | x | 2.00 |  |" in text

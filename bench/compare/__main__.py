@@ -9,90 +9,52 @@ import os
 import platform
 import re
 import sys
-import time
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import ceilings
-from .cases import Case, Group, groups
+from .cases import Group, groups
 from .report import COLUMNS, Ceilings, Result, Summary, markdown, summaries
-from .worker import Sample, Unsupported, Worker
+from .rounds import compare
+from .worker import Unsupported, Worker
 
 LIBRARIES = {"fastnn": "pip install .", "torch": "pip install '.[bench]'"}  # and where to get them
 FASTNN_BENCH = Path("build/bench/bench/fastnn_bench")
 MEMORY = "memory"
 STEADY_STATE = (128, 50, 200)  # batch size, steps of warm-up, measured steps
 PEAK = ("resnet50", 16, 3)  # model, batch size, steps
-MIN_ROUNDS, MAX_SECONDS = 3, 5.0  # after so many rounds a case ends that has taken that long
-HOPELESS = 1.5  # a way so many times slower than the best one drops out after a round
+Measured = dict[str, tuple[list[Summary], list[Result]]]
 LINE = "{:<48} {:>10} {:>10}  {:<22} {:>16} {:>14}".format
 
 
-def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: float) -> Result:
-    """Checks that both compute the same and times them in turn."""
-    result = Result(case)
-    try:
-        ours = fastnn.call("build", case.op, case.args)[""]
-        for way, theirs in torch.call("build", case.op, case.args).items():
-            difference = _difference(ours, theirs, case.tolerance)
-            if difference:
-                return Result(case, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
-            result.peers[way] = np.inf
-        start = time.monotonic()
-        for done in range(min(rounds, case.max_rounds)):
-            if done >= MIN_ROUNDS and time.monotonic() - start > MAX_SECONDS:
-                break
-            result.fastnn = np.fmin(result.fastnn, fastnn.call("time", [""], seconds)[""]).item()
-            best = min(result.peers.values())
-            ways = [way for way, took in result.peers.items() if not took > HOPELESS * best]
-            for way, took in torch.call("time", ways, seconds).items():
-                result.peers[way] = min(took, result.peers[way])
-        fastnn.call("release")
-        torch.call("release")
-    except Unsupported as reason:
-        return Result(case, problem=f"skipped: {reason}")
-    except RuntimeError as error:
-        return Result(case, problem=f"ERROR: {error}", failed=True)
-    return result
-
-
-def _difference(ours: list[Sample], theirs: list[Sample], tolerance: float) -> str:
-    if [s.shape for s in ours] != [s.shape for s in theirs]:
-        return f"shapes {[s.shape for s in ours]} and {[s.shape for s in theirs]}"
-    for a, b in zip(ours, theirs, strict=True):
-        scale = np.abs(b.values).max(initial=0)
-        error = np.abs(a.values - b.values).max(initial=0)
-        if not error <= tolerance * scale:
-            return f"elements differ by {error:.2e}, the largest is {scale:.2e}"
-        if not abs(a.sum - b.sum) <= tolerance * b.sum_of_magnitudes:
-            return f"the sums are {a.sum:.8g} and {b.sum:.8g}"
-    return ""
-
-
-def _measure(chosen: list[Group], arguments: argparse.Namespace, workers: list[Worker]) -> dict[str, Any]:
-    """Runs and prints the groups; returns summaries, results and ceilings by name."""
-    measured = {}
-    for group in chosen:
-        limits: Ceilings | None = None
+def _measure(
+    chosen: list[Group], arguments: argparse.Namespace, workers: list[Worker]
+) -> tuple[Measured, Ceilings | None]:
+    """Runs and prints the groups; returns summaries and results by group, and the highest ceilings of all the time."""
+    measured: Measured = {}
+    limits: Ceilings | None = None
+    for sweep, group in product(range(arguments.sweeps), chosen):
         if arguments.fastnn_bench:
-            limits = ceilings.measure(arguments.fastnn_bench, arguments.threads)
-        print(f"\n{group.name}" + (f" (ceilings {limits.gflops:.0f} GFLOP/s, {limits.gbs:.1f} GB/s)" if limits else ""))
+            limits = ceilings.measure(arguments.fastnn_bench, arguments.threads).highest(limits)
+        print(f"\n{group.name}" + (f", sweep {sweep + 1}" if arguments.sweeps > 1 else ""))
         print(LINE(*COLUMNS))
+        earlier = measured[group.name][1] if sweep else [None] * len(group.cases)
         results = []
-        for case in group.cases:
-            result = compare(case, *workers, arguments.rounds, arguments.seconds)
-            result.ceilings = limits
+        for case, best in zip(group.cases, earlier, strict=True):
+            result = compare(case, *workers, arguments.rounds, arguments.seconds).best_of(best)
             results.append(result)
-            cells = result.cells()
+            cells = result.cells(limits)
             print(f"{cells[0]:<48} {cells[1]}" if result.problem else LINE(*cells), flush=True)
-        found = list(summaries(group, results))
+        found = list(summaries(group, results, limits))
         for summary in found:
             print(_sentence(summary), flush=True)
-        measured[group.name] = (found, results, limits)
-    return measured
+        measured[group.name] = found, results
+    # The ceilings may have risen since the first groups.
+    return {g.name: (list(summaries(g, measured[g.name][1], limits)), measured[g.name][1]) for g in chosen}, limits
 
 
 def _sentence(summary: Summary) -> str:
@@ -178,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     add("--threads", type=int, default=2, help="threads of each library (default: 2)")
     add("--rounds", type=int, default=5, help="rounds of each library, in turn; the best one counts (default: 5)")
     add("--seconds", type=float, default=0.05, help="length of a round for one way of one case (default: 0.05)")
+    add("--sweeps", type=int, default=1, help="times to go through everything; the best one counts (default: 1)")
     add("--quick", action="store_true", help="2 rounds of 0.01 s: a look, not a result")
     add("--group", type=_pattern, default=re.compile(""), metavar="REGEX", help="only the groups whose name matches")
     add("--filter", type=_pattern, default=re.compile(""), metavar="REGEX", help="only the cases whose name matches")
@@ -202,8 +165,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.seconds = 2, 0.01
-    if arguments.threads < 1 or arguments.rounds < 1:
-        parser.error("--threads and --rounds are at least 1")
+    if min(arguments.threads, arguments.rounds, arguments.sweeps) < 1:
+        parser.error("--threads, --rounds and --sweeps are at least 1")
     for file in (arguments.json, arguments.markdown, arguments.plot):
         if file and not file.parent.is_dir():  # better now than after an hour
             parser.error(f"{file}: there is no folder {file.parent}")
@@ -260,12 +223,14 @@ def main() -> int:
     if not arguments.fastnn_bench:
         print(f"no shares of the ceilings: {FASTNN_BENCH} is not there (see --fastnn-bench)", flush=True)
 
-    measured = _measure(chosen, arguments, workers)
+    measured, limits = _measure(chosen, arguments, workers)
     for worker in workers:
         worker.close()
     memory, failed = _memory(arguments.threads) if with_memory else ({}, False)
-    failed |= any(result.failed for _, results, _ in measured.values() for result in results)
-    _write(arguments, machine, heading, measured, memory)
+    failed |= any(result.failed for _, results in measured.values() for result in results)
+    if limits:
+        heading += f"; ceilings {limits.gflops:.0f} GFLOP/s, {limits.gbs:.0f} GB/s copied (read + written)"
+    _write(arguments, machine, heading, measured, limits, memory)
     return 1 if failed else 0
 
 
@@ -273,25 +238,24 @@ def _write(
     arguments: argparse.Namespace,
     machine: dict[str, Any],
     heading: str,
-    measured: dict[str, tuple[list[Summary], list[Result], Ceilings | None]],
+    measured: Measured,
+    limits: Ceilings | None,
     memory: dict[str, dict[str, float]],
 ) -> None:
-    all_summaries = [summary for found, *_ in measured.values() for summary in found]
+    all_summaries = [summary for found, _ in measured.values() for summary in found]
     if arguments.json:
         report = {
             "machine": machine,
+            "ceilings": limits and asdict(limits),
             "rounds": arguments.rounds,
+            "sweeps": arguments.sweeps,
             "summary": [summary.record() for summary in all_summaries],
-            "groups": {
-                name: {"ceilings": limits and asdict(limits), "results": [result.record() for result in results]}
-                for name, (_, results, limits) in measured.items()
-            },
+            "groups": {name: [result.record(limits) for result in results] for name, (_, results) in measured.items()},
             MEMORY: memory,
         }
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     if arguments.markdown:
-        tables = {name: (found, results) for name, (found, results, _) in measured.items()}
-        arguments.markdown.write_text(markdown(heading, tables, memory))
+        arguments.markdown.write_text(markdown(heading, measured, limits, memory))
     if arguments.plot:
         from . import plot
 

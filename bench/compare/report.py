@@ -25,6 +25,10 @@ class Ceilings:
         flops, moved = cost
         return max(flops / self.gflops, moved / self.gbs) * 1e-9
 
+    def highest(self, other: Ceilings | None) -> Ceilings:
+        """The higher ones of two measurements: whatever else runs on the machine only takes away."""
+        return self if other is None else Ceilings(max(self.gflops, other.gflops), max(self.gbs, other.gbs))
+
 
 @dataclass
 class Result:
@@ -33,7 +37,6 @@ class Result:
     case: Case
     fastnn: float = math.nan
     peers: dict[str, float] = field(default_factory=dict)
-    ceilings: Ceilings | None = None
     problem: str = ""
     failed: bool = False
 
@@ -47,26 +50,35 @@ class Result:
         """How many times faster fastnn is than the fastest way in PyTorch."""
         return self.peers[self.best_peer] / self.fastnn
 
-    @property
-    def share(self) -> float:
-        """Fastnn's speed in terms of the ceiling that bounds the case; NaN where that is not known."""
-        bound = self.ceilings.seconds(self.case.cost) if self.ceilings else 0.0
+    def share(self, ceilings: Ceilings | None) -> float:
+        """The speed of fastnn in terms of the ceiling that bounds the case; NaN where that is not known."""
+        bound = ceilings.seconds(self.case.cost) if ceilings else 0.0
         return bound / self.fastnn if bound else math.nan
 
-    def cells(self) -> tuple[str, ...]:
+    def best_of(self, other: Result | None) -> Result:
+        """The better times of two measurements; where there was a problem, that one."""
+        if other is None or self.problem:
+            return self
+        if other.problem:
+            return other
+        peers = {way: min(took, other.peers[way]) for way, took in self.peers.items()}
+        return Result(self.case, min(self.fastnn, other.fastnn), peers)
+
+    def cells(self, ceilings: Ceilings | None = None) -> tuple[str, ...]:
         """The row of the table."""
         if self.problem:
             return self.case.name, self.problem, "", "", "", ""
         times = time_text(self.fastnn), time_text(self.peers[self.best_peer])
-        share = "" if math.isnan(self.share) else f"{self.share:.0%}"
-        return self.case.name, *times, self.best_peer, f"{self.ratio:.2f}", share
+        share = self.share(ceilings)
+        return self.case.name, *times, self.best_peer, f"{self.ratio:.2f}", "" if math.isnan(share) else f"{share:.0%}"
 
-    def record(self) -> dict[str, Any]:
+    def record(self, ceilings: Ceilings | None = None) -> dict[str, Any]:
         """For JSON."""
         if self.problem:
             return {"name": self.case.name, "problem": self.problem}
-        share = {} if math.isnan(self.share) else {"share_of_ceiling": self.share}
-        return {"name": self.case.name, "fastnn": self.fastnn, "pytorch": self.peers, "ratio": self.ratio, **share}
+        share = self.share(ceilings)
+        known = {} if math.isnan(share) else {"share_of_ceiling": share}
+        return {"name": self.case.name, "fastnn": self.fastnn, "pytorch": self.peers, "ratio": self.ratio, **known}
 
 
 @dataclass
@@ -126,12 +138,12 @@ class Summary:
         return f"{value:.0%}" if self.percent else f"{value:.2f}"
 
 
-def summaries(group: Group, results: list[Result]) -> Iterator[Summary]:
+def summaries(group: Group, results: list[Result], ceilings: Ceilings | None = None) -> Iterator[Summary]:
     """The ratios of a group and, where a share of the ceiling is wanted, the shares."""
     done = [r for r in results if not r.problem]
     yield Summary(group.name, {r.case.name: r.ratio for r in done}, len(results), group.mean, group.worst)
     if group.mean_share or group.worst_share:
-        shares = {r.case.name: r.share for r in done if not math.isnan(r.share)}
+        shares = {r.case.name: r.share(ceilings) for r in done if not math.isnan(r.share(ceilings))}
         name = f"{group.name}: share of the ceiling"
         yield Summary(name, shares, len(results), group.mean_share, group.worst_share, percent=True)
 
@@ -155,20 +167,26 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str
     return ["| " + " | ".join(row) + " |" for row in (columns, tuple("---" for _ in columns), *rows)]
 
 
-def markdown(heading: str, groups: dict[str, tuple[list[Summary], list[Result]]], memory: dict[str, Any]) -> str:
+def markdown(
+    heading: str,
+    measured: dict[str, tuple[list[Summary], list[Result]]],
+    ceilings: Ceilings | None,
+    memory: dict[str, dict[str, float]],
+) -> str:
     """The whole report: the groups, then every case, then memory.
 
     Args:
         heading: what was measured on what.
-        groups: summaries and results by the group's name.
+        measured: summaries and results by the group's name.
+        ceilings: the limits of the machine, where they are known.
         memory: figures by what they are about.
     """
     lines = [heading]
-    if groups:
-        rows = [summary.cells() for found, _ in groups.values() for summary in found]
+    if measured:
+        rows = [summary.cells() for found, _ in measured.values() for summary in found]
         lines += ["", "## Groups", "", *table(SUMMARY_COLUMNS, rows), "", "## Cases"]
-    for name, (_, results) in groups.items():
-        lines += ["", f"### {name}", "", *table(COLUMNS, [result.cells() for result in results])]
+    for name, (_, results) in measured.items():
+        lines += ["", f"### {name}", "", *table(COLUMNS, [result.cells(ceilings) for result in results])]
     if memory:
         lines += ["", "## Memory"]
     for title, figures in memory.items():

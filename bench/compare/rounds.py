@@ -1,0 +1,55 @@
+"""A case in both libraries: first the check that they compute the same, then rounds in turn, the best time of each."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from .cases import Case
+from .report import Result
+from .worker import Sample, Unsupported, Worker
+
+MIN_ROUNDS, MAX_SECONDS = 3, 5.0  # after so many rounds a case ends that has taken that long
+HOPELESS = 1.5  # a way so many times slower than the best one drops out after a round
+
+
+def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: float) -> Result:
+    """Checks that both compute the same and times them in turn."""
+    result = Result(case)
+    try:
+        ours = fastnn.call("build", case.op, case.args)[""]
+        for way, theirs in torch.call("build", case.op, case.args).items():
+            difference = _difference(ours, theirs, case.tolerance)
+            if difference:
+                return Result(case, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
+            result.peers[way] = np.inf
+        start = time.monotonic()
+        for done in range(min(rounds, case.max_rounds)):
+            if done >= MIN_ROUNDS and time.monotonic() - start > MAX_SECONDS:
+                break
+            result.fastnn = np.fmin(result.fastnn, fastnn.call("time", [""], seconds)[""]).item()
+            best = min(result.peers.values())
+            ways = [way for way, took in result.peers.items() if not took > HOPELESS * best]
+            for way, took in torch.call("time", ways, seconds).items():
+                result.peers[way] = min(took, result.peers[way])
+        fastnn.call("release")
+        torch.call("release")
+    except Unsupported as reason:
+        return Result(case, problem=f"skipped: {reason}")
+    except RuntimeError as error:
+        return Result(case, problem=f"ERROR: {error}", failed=True)
+    return result
+
+
+def _difference(ours: list[Sample], theirs: list[Sample], tolerance: float) -> str:
+    if [s.shape for s in ours] != [s.shape for s in theirs]:
+        return f"shapes {[s.shape for s in ours]} and {[s.shape for s in theirs]}"
+    for a, b in zip(ours, theirs, strict=True):
+        scale = np.abs(b.values).max(initial=0)
+        error = np.abs(a.values - b.values).max(initial=0)
+        if not error <= tolerance * scale:
+            return f"elements differ by {error:.2e}, the largest is {scale:.2e}"
+        if not abs(a.sum - b.sum) <= tolerance * b.sum_of_magnitudes:
+            return f"the sums are {a.sum:.8g} and {b.sum:.8g}"
+    return ""
