@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.compare import cases, layers, report, training, with_fastnn
+from bench.compare import cases, layers, report, rounds, training, with_fastnn, worker
 from bench.compare.cases import Case, Group
 from bench.compare.report import (
     Ceilings,
@@ -153,3 +153,15 @@ def test_weights_are_the_same_ones_for_the_same_name():
     a, b = (layers.loaded(with_fastnn, models.lenet5()) for _ in range(2))
     for key, value in a.state_dict().items():
         np.testing.assert_array_equal(value, b.state_dict()[key])
+
+
+def test_a_difference_between_the_libraries_is_found():
+    def samples(*arrays):
+        return [worker._sample(np.array(a, np.float32)) for a in arrays]
+
+    one, two = samples([1.0, 2.0], [4.0]), samples([1.0, 2.0], [4.2])
+    assert rounds._difference(one, one, (1e-4,)) == ""
+    assert "result 1" in rounds._difference(one, two, (1e-4,))
+    assert rounds._difference(one, two, (1e-4, 0.1)) == ""
+    assert "result 0" in rounds._difference(samples([1.0, np.nan]), samples([1.0, 2.0]), (1e-4,))
+    assert "shapes" in rounds._difference(one, samples([1.0], [4.0]), (1e-4,))

@@ -22,13 +22,14 @@ class Case:
         op: a function of `with_<library>.py` (a single kernel) or, written once for both libraries, of `layers.py` or
             `training.py`.
         args: its arguments.
-        tolerance: the allowed difference between the two results, in terms of the largest value.
+        tolerances: the allowed differences between the results of the two libraries, in terms of the largest value; the
+            last one also of all further results.
         max_rounds: the most rounds that it is worth.
     """
 
     op: str
     args: tuple[int | str, ...] = ()
-    tolerance: float = 1e-4
+    tolerances: tuple[float, ...] = (1e-4,)
     max_rounds: int = 1000
 
     @property
@@ -91,8 +92,10 @@ def groups(data: Path) -> list[Group]:
     )
     strided = ("conv2d_stride_2_sizes", "conv2d_5x5_sizes", "conv2d_grouped_sizes")
     softmax = [f"{name}_{way}" for name in ("softmax", "log_softmax") for way in ("forward", "backward")]
+    # The sums over a channel cancel almost, and rounding decides which elements pass the ReLU.
+    batch_norm = tuple(Case("batch_norm_relu", shape, (1e-4, 1e-2)) for shape in shapes["batch_norm_sizes"])
     overhead = (Case("overhead_relu"), Case("overhead_linear_forward"), Case("overhead_linear_step"))
-    epoch = Case("lenet_epoch", (128, str(data)), tolerance=1e-3, max_rounds=3)
+    epoch = Case("lenet_epoch", (128, str(data)), (1e-3,), max_rounds=3)
     return [
         Group("3x3 stride 1: forward", cases(forward, "conv2d_3x3_sizes"), 2.4, 1.3),
         Group("3x3 stride 1: backward-input", cases(backward_input, "conv2d_3x3_sizes"), 2.4, 1.3),
@@ -103,7 +106,7 @@ def groups(data: Path) -> list[Group]:
         Group("first layers: forward", cases(forward, "conv2d_first_sizes"), 2.0, 1.0),
         Group("first layers: backward-weight", cases(backward_weight, "conv2d_first_sizes"), 1.5, 1.0),
         Group("3x3 stride 2, 5x5, grouped, depthwise: all passes", cases(passes, *strided), 1.5, 1.0),
-        Group("BatchNorm + ReLU", cases("batch_norm_relu", "batch_norm_sizes"), 5.0, 3.0),
+        Group("BatchNorm + ReLU", batch_norm, 5.0, 3.0),
         Group("max pooling", cases("max_pool2d", "max_pool2d_sizes"), 5.0, 2.0),
         Group(
             "average pooling",
@@ -137,7 +140,9 @@ def groups(data: Path) -> list[Group]:
 
 
 def _step(title: str, op: str, batch_size: int, ratio: float) -> Group:
-    return Group(f"training step: {title}", (Case(op, (batch_size,), tolerance=1e-2),), ratio)
+    # The loss must agree well; gradients as well as PyTorch's own two layouts do: those of ResNet-18 differ by up to
+    # 7 % from the same in float64, because rounding decides which elements pass a ReLU.
+    return Group(f"training step: {title}", (Case(op, (batch_size,), (1e-4, 0.1)),), ratio)
 
 
 # ---- operations and bytes of the ops that have a clear bound -------------------------------------------------------

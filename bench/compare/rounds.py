@@ -20,7 +20,7 @@ def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: flo
     try:
         ours = fastnn.call("build", case.op, case.args)[""]
         for way, theirs in torch.call("build", case.op, case.args).items():
-            difference = _difference(ours, theirs, case.tolerance)
+            difference = _difference(ours, theirs, case.tolerances)
             if difference:
                 return Result(case, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
             result.peers[way] = np.inf
@@ -42,14 +42,15 @@ def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: flo
     return result
 
 
-def _difference(ours: list[Sample], theirs: list[Sample], tolerance: float) -> str:
+def _difference(ours: list[Sample], theirs: list[Sample], tolerances: tuple[float, ...]) -> str:
     if [s.shape for s in ours] != [s.shape for s in theirs]:
         return f"shapes {[s.shape for s in ours]} and {[s.shape for s in theirs]}"
-    for a, b in zip(ours, theirs, strict=True):
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        tolerance = tolerances[min(i, len(tolerances) - 1)]
         scale = np.abs(b.values).max(initial=0)
         error = np.abs(a.values - b.values).max(initial=0)
         if not error <= tolerance * scale:
-            return f"elements differ by {error:.2e}, the largest is {scale:.2e}"
+            return f"elements of result {i} differ by {error:.2e}, the largest is {scale:.2e}"
         if not abs(a.sum - b.sum) <= tolerance * b.sum_of_magnitudes:
-            return f"the sums are {a.sum:.8g} and {b.sum:.8g}"
+            return f"the sums of result {i} are {a.sum:.8g} and {b.sum:.8g}"
     return ""
