@@ -3,7 +3,7 @@
 //
 //   const fastnn::Ops<float>& ops = fastnn::ops<float>();  // the best table of this processor
 //   const fastnn::Exec exec{.threads = fastnn::num_threads()};
-//   ops.activation_forward(exec, fastnn::Activation::relu, n, x, y);
+//   ops.activation_forward(exec, fastnn::Activation::relu, 0, n, x, y);
 //
 // Arrays. Activations are channels-last and dense: x[n][h][w][c], y[n][p][q][k]. Weights are stored
 // as published: w[k][c / groups][r][s] for convolutions, w[out][in] for linear layers. Everything
@@ -89,7 +89,22 @@ struct SoftmaxShape {
   int64_t N, C;
 };
 
-enum class Activation : int { relu, sigmoid, tanh };
+enum class Activation : int {
+  relu,
+  sigmoid,
+  tanh,
+  leaky_relu,
+  elu,
+  softsign,
+  silu,
+  gelu,
+  gelu_tanh,  // the approximation of gelu
+};
+
+// Whether an activation's backward wants the input x; otherwise it is told by the output y.
+constexpr bool gradient_from_input(Activation a) noexcept {
+  return a == Activation::silu || a == Activation::gelu || a == Activation::gelu_tanh;
+}
 
 // Elements become 0 with probability p, and are scaled by 1 / (1 - p) otherwise.
 struct Dropout {
@@ -199,9 +214,14 @@ struct Ops {
                               const T* dy, const T* x, const T* y, bool training, bool relu, T* dx,
                               T* dresidual, T* dw, T* db);
 
-  // Element-wise over n elements; backward from the output y. In place (y = x, dx = dy) is allowed.
-  void (*activation_forward)(const Exec&, Activation, int64_t n, const T* x, T* y);
-  void (*activation_backward)(const Exec&, Activation, int64_t n, const T* dy, const T* y, T* dx);
+  // Element-wise over n elements. The parameter is the slope of leaky_relu for negative x and the
+  // alpha of elu; others have none. Backward from v, which is y, or x as gradient_from_input says
+  // (for leaky_relu either, but x where the slope is negative; alpha must not be). In place (y = x,
+  // dx = dy) is allowed.
+  void (*activation_forward)(const Exec&, Activation, double parameter, int64_t n, const T* x,
+                             T* y);
+  void (*activation_backward)(const Exec&, Activation, double parameter, int64_t n, const T* dy,
+                              const T* v, T* dx);
 
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
   // backward is the same call on dy.

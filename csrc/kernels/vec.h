@@ -388,6 +388,16 @@ FASTNN_INLINE Vec<T> exp(Vec<T> x) {
   return x == x ? y : x;
 }
 
+// e^x - 1 within 1.5 ulp for x <= 2 tanh_is_1, beyond which exp(x) is the same; NaN for NaN.
+template <class T>
+FASTNN_INLINE Vec<T> expm1(Vec<T> x) {
+  using K = ExpConstants<T>;
+  const ReducedExp<T> e = reduce_exp<T>(max(splat(-2 * K::tanh_is_1), x));
+  const Vec<T> power =
+      reinterpret_cast<Vec<T>>(reinterpret_cast<BitVec<T>>(splat(T(1))) + e.exponent);
+  return fma(power, e.expm1_r, power - T(1));
+}
+
 // tanh(x) = e / (e + 2) with e = expm1(2 |x|), under the sign of x: within 2.5 ulp (measured
 // likewise), also near 0. NaN for NaN.
 template <class T>
@@ -396,10 +406,7 @@ FASTNN_INLINE Vec<T> tanh(Vec<T> x) {
   using Bits = BitVec<T>;
   const Bits sign = reinterpret_cast<Bits>(x) & reinterpret_cast<Bits>(splat(T(-0.0)));
   const Vec<T> magnitude = reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(x) ^ sign);
-  const ReducedExp<T> reduced = reduce_exp<T>(2 * min(splat(K::tanh_is_1), magnitude));
-  const Vec<T> power =
-      reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(splat(T(1))) + reduced.exponent);
-  const Vec<T> e = fma(power, reduced.expm1_r, power - T(1));
+  const Vec<T> e = expm1<T>(2 * min(splat(K::tanh_is_1), magnitude));
   return reinterpret_cast<Vec<T>>(reinterpret_cast<Bits>(e / (e + T(2))) | sign);
 }
 

@@ -1,6 +1,6 @@
 """Operations on tensors: forward and backward of each stand side by side. `fastnn.nn.functional` is this module."""
 
-from .activation import relu, sigmoid, tanh
+from .activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softsign, tanh
 from .batchnorm import batch_norm
 from .conv import conv2d
 from .dropout import dropout, dropout2d
@@ -30,6 +30,9 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "dropout2d",
+    "elu",
+    "gelu",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "max_pool1d",
@@ -37,6 +40,8 @@ __all__ = [
     "mse_loss",
     "relu",
     "sigmoid",
+    "silu",
     "softmax",
+    "softsign",
     "tanh",
 ]

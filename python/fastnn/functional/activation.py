@@ -43,3 +43,92 @@ def tanh(x: Tensor) -> Tensor:
     expect_tensors("tanh", x=x)
     y = ops.tanh_forward(x.data)
     return record(y, lambda dy: ops.tanh_backward(dy, y), x)
+
+
+def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """The leaky rectifier: x where it is positive, else `negative_slope` * x (Maas, Hannun, Ng, 2013).
+
+    Args:
+        x: the input, float32 or float64.
+        negative_slope: the slope for negative x.
+        inplace: taken for PyTorch's sake; the input is never changed.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.leaky_relu(fastnn.tensor([-1.0, 2.0]), 0.5)
+        tensor([-0.5,  2. ])
+    """
+    expect_tensors("leaky_relu", x=x)
+    data = x.data
+    y = ops.leaky_relu_forward(data, negative_slope)
+    saved = y if negative_slope >= 0 else data  # the sign of y no longer tells that of x
+    return record(y, lambda dy: ops.leaky_relu_backward(dy, saved, negative_slope), x)
+
+
+def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """The exponential linear unit: x where it is positive, else `alpha` * (exp(x) - 1) (Clevert et al., 2015).
+
+    Args:
+        x: the input, float32 or float64.
+        alpha: minus the limit for negative x, at least 0.
+        inplace: taken for PyTorch's sake; the input is never changed.
+
+    Raises:
+        ValueError: `alpha` is negative.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.elu(fastnn.tensor([-100.0, 2.0]))
+        tensor([-1.,  2.])
+    """
+    expect_tensors("elu", x=x)
+    if not alpha >= 0:
+        raise ValueError(f"elu: alpha is {alpha}; expected at least 0")
+    y = ops.elu_forward(x.data, alpha)
+    return record(y, lambda dy: ops.elu_backward(dy, y, alpha), x)
+
+
+def softsign(x: Tensor) -> Tensor:
+    """The soft sign, x / (1 + abs(x)).
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.softsign(fastnn.tensor([-1.0, 3.0]))
+        tensor([-0.5 ,  0.75])
+    """
+    expect_tensors("softsign", x=x)
+    y = ops.softsign_forward(x.data)
+    return record(y, lambda dy: ops.softsign_backward(dy, y), x)
+
+
+def silu(x: Tensor, inplace: bool = False) -> Tensor:
+    """The sigmoid linear unit x / (1 + exp(-x)), also known as Swish; `inplace` is taken for PyTorch's sake.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.silu(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([ -0.,   0., 100.])
+    """
+    expect_tensors("silu", x=x)
+    data = x.data
+    return record(ops.silu_forward(data), lambda dy: ops.silu_backward(dy, data), x)
+
+
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
+    """The Gaussian error linear unit (Hendrycks, Gimpel, 2016): x times the probability that X <= x, X being normal.
+
+    Args:
+        x: the input, float32 or float64.
+        approximate: "none", or "tanh" for the probability (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    Raises:
+        ValueError: `approximate` is neither.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.gelu(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([ -0.,   0., 100.])
+    """
+    expect_tensors("gelu", x=x)
+    data = x.data
+    return record(ops.gelu_forward(data, approximate), lambda dy: ops.gelu_backward(dy, data, approximate), x)
