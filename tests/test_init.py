@@ -103,6 +103,16 @@ def test_the_seed_decides():
     assert (draws[0] != draws[2]).all()
 
 
+@pytest.mark.parametrize("transposed", [False, True])
+def test_large_weights_get_the_numbers_that_one_draw_gives(transposed):
+    array = np.zeros((300, 700), np.float32)
+    for fill, draw in ((init.uniform_, "uniform"), (init.normal_, "normal")):
+        fastnn.manual_seed(3)
+        found = fill(Parameter(array.T if transposed else array), 1, 2).data
+        generator = fastnn.manual_seed(3)
+        np.testing.assert_array_equal(found, getattr(generator, draw)(1, 2, found.shape).astype(np.float32))
+
+
 def test_any_layout_and_no_elements():
     w = Parameter(np.zeros((4, 6), np.float32).T)
     init.uniform_(w, 1, 2)

@@ -21,6 +21,8 @@ from ..tensor import Tensor
 
 _T = TypeVar("_T", bound=Tensor)
 
+_BLOCK = 1 << 16  # elements; half a megabyte of random numbers stays in the cache
+
 _GAINS: dict[str, float] = {
     **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d", "sigmoid"), 1.0),
     "tanh": 5 / 3,
@@ -155,6 +157,12 @@ def _check(name: str, tensor: Tensor) -> None:
 
 def _fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
     _check(name, tensor)
-    np.copyto(tensor.data, values(tensor.shape))
+    if tensor.data.flags.c_contiguous:  # block by block: the same numbers, without a float64 copy of a large weight
+        elements = tensor.data.reshape(-1)
+        for start in range(0, elements.size, _BLOCK):
+            block = elements[start : start + _BLOCK]
+            np.copyto(block, values(block.shape))
+    else:
+        np.copyto(tensor.data, values(tensor.shape))
     tensor._version += 1
     return tensor
