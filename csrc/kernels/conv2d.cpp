@@ -16,6 +16,11 @@ bool winograd_pays(const Conv2dShape& s, int64_t C, int64_t K) {
   return channels >= 64 ? pixels >= 400 : channels >= 16 && pixels >= 6000;
 }
 
+// The same for backward-weight.
+bool winograd_backward_weight_pays(const Conv2dShape& s) {
+  return min_of(s.C, s.K) >= 16 && s.N * s.P * s.Q >= 6000;
+}
+
 // `pays`: whether Winograd's algorithm is to be taken where the choice is free.
 template <class T>
 Conv2dAlgorithm choose(const Conv2dShape& s, bool pays) {
@@ -36,8 +41,8 @@ Conv2dAlgorithm backward_input_algorithm(const Conv2dShape& s) {
 }
 
 template <class T>
-Conv2dAlgorithm backward_weight_algorithm(const Conv2dShape&) {
-  return Conv2dAlgorithm::direct;
+Conv2dAlgorithm backward_weight_algorithm(const Conv2dShape& s) {
+  return choose<T>(s, winograd_backward_weight_pays(s));
 }
 
 bool is_matrix_product(const Conv2dShape& s) {
@@ -279,7 +284,9 @@ template <class T>
 size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
   const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
   size_t bytes;
-  if (is_matrix_product(s)) {
+  if (backward_weight_algorithm<T>(s) == Conv2dAlgorithm::winograd) {
+    bytes = winograd_backward_weight_scratch_bytes(s, threads);
+  } else if (is_matrix_product(s)) {
     bytes = gemm_scratch_bytes(backward_weight_gemm(pixels(s)), threads, sizeof(T));
   } else {
     const Neighbours wide = neighbours<T>(s);
@@ -291,20 +298,27 @@ size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
 }
 
 template <class T>
+void weight_gradient(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw,
+                     bool accumulate) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    if (backward_weight_algorithm<T>(s) == Conv2dAlgorithm::winograd)
+      return winograd_backward_weight(exec, s, dy, x, dw, accumulate);
+  }
+  const T* no_bias = nullptr;
+  if (is_matrix_product(s))
+    return gemm(exec, backward_weight_gemm(pixels(s)), dy, x, no_bias, dw, accumulate);
+  const Neighbours wide = neighbours<T>(s);
+  if (wide.count == 1) return direct_backward_weight(exec, s, dy, x, dw, accumulate);
+  Pieces pieces(exec.scratch);
+  T* const wide_dw = pieces.take<T>(weight_size(wide.shape));
+  direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw, false);
+  narrow_gradient(exec, s, wide, wide_dw, dw, accumulate);
+}
+
+template <class T>
 void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw, T* db,
                      bool accumulate) {
-  const T* no_bias = nullptr;
-  const Neighbours wide = neighbours<T>(s);
-  if (is_matrix_product(s)) {
-    gemm(exec, backward_weight_gemm(pixels(s)), dy, x, no_bias, dw, accumulate);
-  } else if (wide.count == 1) {
-    direct_backward_weight(exec, s, dy, x, dw, accumulate);
-  } else {
-    Pieces pieces(exec.scratch);
-    T* const wide_dw = pieces.take<T>(weight_size(wide.shape));
-    direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw, false);
-    narrow_gradient(exec, s, wide, wide_dw, dw, accumulate);
-  }
+  weight_gradient(exec, s, dy, x, dw, accumulate);
   if (db) column_sums(exec, s.N * s.P * s.Q, s.K, dy, db, accumulate);
 }
 

@@ -54,6 +54,9 @@ void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const flo
 size_t winograd_backward_input_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
                              float* dx);
+size_t winograd_backward_weight_scratch_bytes(const Conv2dShape&, int threads);
+void winograd_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
+                              float* dw, bool accumulate);
 
 namespace {
 

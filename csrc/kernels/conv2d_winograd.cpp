@@ -323,25 +323,17 @@ struct Plan {
   }
 };
 
-// Calls f with the family that takes fewer products for the shape.
-template <class Function>
-decltype(auto) with_family(const WinogradShape& s, const Function& f) {
-  if (s.taps == 5) return f.template operator()<F2x5>();
-  const int64_t products4 = ceil_div(s.P, 4) * ceil_div(s.Q, 4) * 36,
-                products2 = ceil_div(s.P, 2) * ceil_div(s.Q, 2) * 16;
-  if (products2 < products4) return f.template operator()<F2x3>();
-  return f.template operator()<F4x3>();
-}
-
 size_t scratch_bytes(const WinogradShape& s, int threads) {
-  return with_family(
-      s, [&]<class F>() { return static_cast<size_t>(Plan<F>(s, threads, nullptr).bytes); });
+  return with_winograd_family(s.taps, s.P, s.Q, [&]<class F>() {
+    return static_cast<size_t>(Plan<F>(s, threads, nullptr).bytes);
+  });
 }
 
 void winograd(const Exec& exec, const WinogradShape& s, const float* x, const float* w,
               const float* bias, float* y) {
-  with_family(s,
-              [&]<class F>() { Plan<F>(s, exec.threads, exec.scratch).run(exec, x, w, bias, y); });
+  with_winograd_family(s.taps, s.P, s.Q, [&]<class F>() {
+    Plan<F>(s, exec.threads, exec.scratch).run(exec, x, w, bias, y);
+  });
 }
 
 }  // namespace

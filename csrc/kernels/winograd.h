@@ -54,7 +54,8 @@ FASTNN_INLINE void winograd_weight(const V& g0, const V& g1, const V& g2, V* u) 
   u[5] = g2;
 }
 
-// The families: so many products make so many outputs of a filter of so many taps.
+// The families: so many products make so many outputs of a filter of so many taps. The transposed
+// maps, y -> A y and u -> G^T u, take every step-th value.
 struct F4x3 {
   static constexpr int points = 6, outputs = 4, taps = 3;
   template <class V>
@@ -68,6 +69,28 @@ struct F4x3 {
   template <class V>
   FASTNN_INLINE static void output(const V* m, V* y) {
     winograd_output(m, y);
+  }
+  template <class V>
+  FASTNN_INLINE static void output_transposed(const V* y, int step, V* m) {
+    const V two = V{} + 2, four = V{} + 4;
+    const V y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
+    const V even = y0 + y2, odd = y1 + y3;
+    const V even2 = fma(four, y2, y0), odd2 = two * fma(four, y3, y1);
+    m[0] = y0;
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = even2 + odd2;
+    m[4] = even2 - odd2;
+    m[5] = y3;
+  }
+  template <class V>
+  FASTNN_INLINE static void weight_transposed(const V* u, int step, V* g) {
+    const V sixth = V{} + 1.f / 6;
+    const V sum = u[step] + u[2 * step], difference = u[2 * step] - u[step];
+    const V sum2 = u[3 * step] + u[4 * step], difference2 = u[3 * step] - u[4 * step];
+    g[0] = fma(V{} + 0.25f, u[0], fma(V{} + 1.f / 24, sum2, -sixth * sum));
+    g[1] = fma(sixth, difference, (V{} + 1.f / 12) * difference2);
+    g[2] = fma(sixth, sum2 - sum, u[5 * step]);
   }
 };
 
@@ -93,6 +116,21 @@ struct F2x3 {
   FASTNN_INLINE static void output(const V* m, V* y) {
     y[0] = m[0] + m[1] + m[2];
     y[1] = m[1] - m[2] + m[3];
+  }
+  template <class V>
+  FASTNN_INLINE static void output_transposed(const V* y, int step, V* m) {
+    const V y0 = y[0], y1 = y[step];
+    m[0] = y0;
+    m[1] = y0 + y1;
+    m[2] = y0 - y1;
+    m[3] = y1;
+  }
+  template <class V>
+  FASTNN_INLINE static void weight_transposed(const V* u, int step, V* g) {
+    const V half = V{} + 0.5f, even = half * (u[step] + u[2 * step]);
+    g[0] = u[0] + even;
+    g[1] = half * (u[step] - u[2 * step]);
+    g[2] = even + u[3 * step];
   }
 };
 
@@ -121,7 +159,39 @@ struct F2x5 {
     y[0] = m[0] + (m[1] + m[2]) + (m[3] + m[4]);
     y[1] = fma(two, m[3] - m[4], m[1] - m[2]) + m[5];
   }
+  template <class V>
+  FASTNN_INLINE static void output_transposed(const V* y, int step, V* m) {
+    const V y0 = y[0], y1 = y[step], two_y1 = y1 + y1;
+    m[0] = y0;
+    m[1] = y0 + y1;
+    m[2] = y0 - y1;
+    m[3] = y0 + two_y1;
+    m[4] = y0 - two_y1;
+    m[5] = y1;
+  }
+  template <class V>
+  FASTNN_INLINE static void weight_transposed(const V* u, int step, V* g) {
+    const V four = V{} + 4, sixth = V{} - 1.f / 6, twentyfourth = V{} + 1.f / 24;
+    const V sum = sixth * (u[step] + u[2 * step]), difference = sixth * (u[step] - u[2 * step]);
+    const V sum2 = twentyfourth * (u[3 * step] + u[4 * step]),
+            difference2 = (V{} + 1.f / 12) * (u[3 * step] - u[4 * step]);
+    g[0] = fma(V{} + 0.25f, u[0], sum + sum2);
+    g[1] = difference + difference2;
+    g[2] = fma(four, sum2, sum);
+    g[3] = fma(four, difference2, difference);
+    g[4] = fma(V{} + 16, sum2, sum) + u[5 * step];
+  }
 };
+
+// Calls f with the family that takes fewer products for filters of taps x taps and P x Q outputs.
+template <class Function>
+decltype(auto) with_winograd_family(int64_t taps, int64_t P, int64_t Q, const Function& f) {
+  if (taps == 5) return f.template operator()<F2x5>();
+  const int64_t products4 = (P + 3) / 4 * ((Q + 3) / 4) * 36,
+                products2 = (P + 1) / 2 * ((Q + 1) / 2) * 16;
+  if (products2 < products4) return f.template operator()<F2x3>();
+  return f.template operator()<F4x3>();
+}
 
 }  // namespace
 }  // namespace fastnn::FASTNN_ISA
