@@ -21,7 +21,7 @@ def draw(*shapes, seed=0):
 
 
 def check(N, C, H, W, K, R, padding, bias=True):
-    """Both passes against the oracle and, in terms of sum |x| |w|, against direct convolution."""
+    """All passes against the oracle and, in terms of sum |x| |w|, against direct convolution."""
     window = ((1, 1), padding, (1, 1), 1)
     x, w, b = draw((N, C, H, W), (K, C, R, R), (K,))
     b = b if bias else None
@@ -36,6 +36,11 @@ def check(N, C, H, W, K, R, padding, bias=True):
             ref.conv2d_backward_input(ady, aw, x.shape, *window),
             lambda a: ops.conv2d_backward_input(dy, w, x.shape, *window, algorithm=a),
         ),
+        (
+            ref.conv2d_backward_weight(dy, x, w.shape, *window)[0],
+            ref.conv2d_backward_weight(ady, ax, w.shape, *window)[0],
+            lambda a: ops.conv2d_backward_weight(dy, x, w.shape, *window, algorithm=a)[0],
+        ),
     ]
     for expected, scale, run in passes:
         got = run("winograd")
@@ -43,7 +48,7 @@ def check(N, C, H, W, K, R, padding, bias=True):
         assert got.dtype == np.float32
         if got.size:
             assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
-        # A window takes over rounding errors of the tile around it: the scale is the image's largest.
+        # A window takes over rounding errors of the tile around it, a tap those of the filter: the scale is the largest.
         if got.size:
             assert np.all(np.abs(got - run("direct")) <= 1e-5 * scale.max(axis=(2, 3), keepdims=True))
 
@@ -96,7 +101,7 @@ def test_channel_tails(isa, C, K):
 
 @pytest.mark.parametrize(
     ("x_shape", "K", "R"),
-    [((8, 32, 30, 30), 70, 3), ((8, 200, 14, 14), 70, 3), ((64, 64, 2, 2), 64, 3), ((8, 24, 14, 14), 40, 5)],
+    [((8, 32, 30, 30), 70, 3), ((8, 200, 14, 14), 70, 3), ((64, 64, 2, 2), 64, 3), ((8, 24, 14, 14), 40, 5), ((6, 33, 67, 70), 65, 3)],
 )
 def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R):
     x, w, b = draw(x_shape, (K, x_shape[1], R, R), (K,))
@@ -106,12 +111,35 @@ def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R):
         for n in (1, 2, 3, 7):
             ops.set_num_threads(n)
             y = ops.conv2d_forward(x, w, b, *window, algorithm="winograd")
-            results.append((y, ops.conv2d_backward_input(y, w, x.shape, *window, algorithm="winograd")))
+            dx = ops.conv2d_backward_input(y, w, x.shape, *window, algorithm="winograd")
+            results.append((y, dx, *ops.conv2d_backward_weight(y, x, w.shape, *window, algorithm="winograd")))
     finally:
         ops.set_num_threads(before)
-    for y, dx in results[1:]:
-        assert np.array_equal(y, results[0][0])
-        assert np.array_equal(dx, results[0][1])
+    for other in results[1:]:
+        for a, b_ in zip(results[0], other, strict=True):
+            assert np.array_equal(a, b_)
+
+
+def test_weight_gradients_accumulate(isa):
+    x, dy, before = draw((2, 17, 9, 10), (2, 20, 9, 10), (20, 17, 3, 3))
+    dw, db = ops.conv2d_backward_weight(dy, x, before.shape, 1, 1, algorithm="winograd")
+    sums = before.copy(), np.ones_like(db)
+    ops.conv2d_backward_weight(
+        dy, x, before.shape, 1, 1, dw=sums[0], db=sums[1], accumulate=True, algorithm="winograd"
+    )
+    np.testing.assert_array_equal(sums[0], before + dw)
+    np.testing.assert_array_equal(sums[1], 1 + db)
+    ops.conv2d_backward_weight(dy, x, before.shape, 1, 1, dw=sums[0], db=sums[1], algorithm="winograd")
+    np.testing.assert_array_equal(sums[0], dw)
+
+
+def test_weight_gradient_of_many_pixels(isa):
+    # Several splits and blocks of tiles, and the error of a long sum of values with a mean.
+    x, dy = draw((4, 16, 112, 112), (4, 33, 112, 112))
+    x = np.maximum(x, 0)
+    expected, _ = ref.conv2d_backward_weight(dy, x, (33, 16, 3, 3), 1, 1)
+    dw, _ = ops.conv2d_backward_weight(dy, x, expected.shape, 1, 1, algorithm="winograd")
+    assert np.abs(dw - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -162,6 +190,15 @@ def test_direct_is_one_word_away(preference):
         assert np.array_equal(ops.conv2d_forward(X, WEIGHT, algorithm="direct"), by["direct"])
 
 
+def test_direct_weight_gradient_is_one_word_away(preference):
+    x, dy = draw((8, 64, 30, 30), (8, 64, 28, 28))
+    by = {a: ops.conv2d_backward_weight(dy, x, (64, 64, 3, 3), algorithm=a)[0] for a in ("auto", "direct", "winograd")}
+    assert np.array_equal(by["auto"], by["winograd"])
+    assert not np.array_equal(by["direct"], by["winograd"])
+    preference("direct")
+    assert np.array_equal(ops.conv2d_backward_weight(dy, x, (64, 64, 3, 3))[0], by["direct"])
+
+
 def test_the_preference_leaves_out_what_an_algorithm_cannot_do(preference):
     preference("winograd")
     x, w = X.astype(np.float64), WEIGHT.astype(np.float64)
@@ -196,6 +233,8 @@ def test_what_winograd_cannot_do(kwargs, got):
     dy = ops.conv2d_forward(x, w, **kwargs)
     with pytest.raises(ValueError, match="conv2d_backward_input: " + message):
         ops.conv2d_backward_input(dy, w, x.shape, **kwargs, algorithm="winograd")
+    with pytest.raises(ValueError, match="conv2d_backward_weight: " + message):
+        ops.conv2d_backward_weight(dy, x, w.shape, **kwargs, algorithm="winograd")
 
 
 def test_unknown_algorithm(preference):

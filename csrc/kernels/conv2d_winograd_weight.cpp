@@ -82,7 +82,7 @@ struct Plan {
         tiles_h(ceil_div(s.P, F::outputs)),
         tiles_w(ceil_div(s.Q, F::outputs)),
         tiles(s.N * tiles_h * tiles_w),
-        splits(tiles > 0 ? 1 : 0),
+        splits(1),
         units(ceil_div(s.K, unit)),
         panels(ceil_div(s.C, W)),
         block_tiles(min_of(tiles, most_block_tiles)),
@@ -93,6 +93,7 @@ struct Plan {
         sums_point(panels * s.K * W + L),
         sums_split(points * sums_point) {
     while (2 * splits <= most_splits && 2 * splits * split_tiles <= tiles) splits *= 2;
+    if (tiles == 0) splits = 0;
     const int64_t workers = min_of(threads, splits * units);
     Pieces pieces(scratch);
     sums = pieces.take<float>(splits * sums_split);
