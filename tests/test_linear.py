@@ -18,6 +18,7 @@ SIZES = [  # N, I, O
     (33, 84, 10),
     (128, 10, 257),
     (5, 1000, 65),
+    (40, 2100, 130),
 ]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
 
@@ -185,7 +186,7 @@ def test_not_finite_values_propagate(isa):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("N", "I", "O"), [(1, 2000, 800), (256, 300, 200), (3000, 40, 30)])
+@pytest.mark.parametrize(("N", "I", "O"), [(1, 2000, 800), (32, 500, 700), (256, 300, 200), (5000, 40, 30)])
 def test_same_bits_on_any_number_of_threads(isa, dtype, N, I, O):
     x, w, b, dy = arrays(dtype, N, I, O)
     before, results = ops.get_num_threads(), set()

@@ -53,6 +53,14 @@ def matrices(dtype, a_shape, b_shape, seed=0):
         (6, 1000, 300),
         (1, 3, 2000),
         (130, 1, 70),
+        (9, 70, 4100),  # few rows: dot products in blocks, strips of b in place
+        (57, 530, 200),
+        (56, 600, 130),
+        (100, 300, 1030),  # two blocks of the reduction
+        (70, 257, 512),  # rows of a that compete for cache sets
+        (45, 33, 4500),
+        (60, 45, 4500),  # a long reduction into a small c
+        (200, 17, 4096),
     ],
 )
 def test_sizes(isa, dtype, M, N, K):
@@ -64,7 +72,7 @@ def test_sizes(isa, dtype, M, N, K):
 @pytest.mark.parametrize("b_layout", LAYOUTS)
 @pytest.mark.parametrize("a_layout", LAYOUTS)
 def test_layouts(isa, dtype, a_layout, b_layout):
-    for M, N, K in ((4, 19, 21), (40, 35, 21)):
+    for M, N, K in ((4, 19, 21), (40, 35, 21), (70, 35, 21), (60, 3, 4100)):
         a, b = matrices(dtype, (M, K), (K, N))
         check(ops.matmul(LAYOUTS[a_layout](a), LAYOUTS[b_layout](b)), a, b)
 
@@ -124,7 +132,9 @@ def test_zero_times_not_finite_is_nan(isa):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("M", "N", "K"), [(300, 200, 150), (4, 3000, 700), (700, 5, 700), (64, 64, 5000)])
+@pytest.mark.parametrize(
+    ("M", "N", "K"), [(300, 200, 150), (4, 3000, 700), (40, 700, 300), (700, 5, 700), (64, 64, 5000), (300, 300, 1024)]
+)
 def test_same_bits_on_any_number_of_threads(isa, dtype, M, N, K):
     a, b = matrices(dtype, (M, K), (K, N))
     before, results = ops.get_num_threads(), set()

@@ -141,23 +141,5 @@ struct Strip {
   }
 };
 
-// Hands out pieces of scratch memory; with a null base it only counts.
-class Pieces {
- public:
-  explicit Pieces(void* base) : base_(static_cast<char*>(base)) {}
-  template <class T>
-  T* take(int64_t n) {
-    char* const piece = base_ ? base_ + used_ : nullptr;
-    used_ += round_up(max_of(n, 0) * static_cast<int64_t>(sizeof(T)), 64);
-    return reinterpret_cast<T*>(piece);
-  }
-  size_t bytes() const { return static_cast<size_t>(used_); }
-  void* rest() const { return base_ + used_; }
-
- private:
-  char* base_;
-  int64_t used_ = 0;
-};
-
 }  // namespace
 }  // namespace fastnn::FASTNN_ISA

@@ -1,126 +1,41 @@
 // c (+)= a b + bias, row-major by strides. Blocks of b (KC x NC) are packed into panels of
-// panel_width columns, blocks of a (rows of some tiles x KC) into slivers of tile_rows rows where
-// its own layout would miss the cache; parallel over blocks of c. 2 M N K operations; reads a once
-// for each 256 columns, b once, c once for each KC of the reduction.
-#include "gemm.h"
-
+// panel_width columns, blocks of a (rows of some tiles x KC) copied where their own layout would
+// miss the cache; parallel over blocks of c. 2 M N K operations; reads a once for each 256 columns,
+// b once, c once for each KC of the reduction. Few rows and long reductions have forms of their
+// own.
+#include "pack.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, a sliver of 14 x KC 28 KB
-constexpr int64_t nc_max = 4096;         // KC x NC floats take 6 MB of the shared cache
-constexpr int64_t tiles_per_block = 8;   // of a, packed together: at most
+constexpr int64_t kc_max = 512;   // a panel of KC x 32 floats takes 64 KB, rows of 14 x KC 28 KB
+constexpr int64_t nc_max = 4096;  // KC x NC floats take 8 MB of the shared cache
+constexpr int64_t tiles_per_block = 8;   // of a: at most
 constexpr int64_t wanted_blocks = 8;     // cut at least so many pieces of work for the threads
-constexpr int64_t panels_per_block = 8;  // of b, for which the packed a is used
-constexpr int64_t dot_rows = 6;          // up to that many rows of a, b transposed is read in place
+constexpr int64_t panels_per_block = 8;  // of b, for which a block of a is used
 
-// Rows that lie a multiple of this many bytes apart compete for the same cache sets.
-bool pack_a(const GemmShape& s, size_t item) {
-  return s.a_col != 1 || s.N >= 256 || (s.a_row * static_cast<int64_t>(item)) % 1024 == 0;
+// Whether blocks of a are copied: where its rows or columns lie apart by a multiple of half a page,
+// so that they compete for the same cache sets, and are used by many panels.
+bool copies_a(const GemmShape& s, size_t item) {
+  return s.a_col != 1 || (s.N >= 256 && s.a_row * static_cast<int64_t>(item) % 2048 == 0);
 }
 
-bool use_dot(const GemmShape& s) { return s.M <= dot_rows && s.a_col == 1 && s.b_row == 1; }
-
-// One panel: b[k][j] for k < K, j < columns, zero up to the width.
+// Addresses of a block of a.
 template <class T>
-void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t K, int64_t columns, T* panel) {
-  constexpr int64_t W = panel_width<T>;
-  if (columns < W) {
-    for (int64_t i = 0; i < K * W; ++i) panel[i] = 0;
-  }
-  if (b_col == 1) {
-    for (int64_t k = 0; k < K; ++k) {
-      for (int64_t j = 0; j < columns; ++j) panel[k * W + j] = b[k * b_row + j];
-    }
-  } else {
-    for (int64_t j = 0; j < columns; ++j) {
-      for (int64_t k = 0; k < K; ++k) panel[k * W + j] = b[j * b_col + k * b_row];
-    }
-  }
-}
-
-// MR rows side by side: sliver[k][i] = a[i][k].
-template <class T>
-void pack_sliver(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_t K, T* sliver) {
-  if (a_col == 1) {
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int64_t k = 0; k < K; ++k) sliver[k * rows + i] = a[i * a_row + k];
-    }
-  } else {
-    for (int64_t k = 0; k < K; ++k) {
-      for (int64_t i = 0; i < rows; ++i) sliver[k * rows + i] = a[i * a_row + k * a_col];
-    }
-  }
-}
-
-// c for few rows of a and b transposed (each column contiguous): dot products along k, four columns
-// at a time, bound by reading b.
-template <class T, int MR>
-void dot_tile(const GemmShape& s, const T* a, const T* b, const T* bias, T* c, int64_t j0,
-              int64_t columns, bool accumulate) {
-  using V = Vec<T>;
-  constexpr int NC = 4;
-  constexpr int64_t L = lanes<T>;
-  V acc[MR][NC];
-  for (int i = 0; i < MR; ++i) {
-    for (int j = 0; j < NC; ++j) acc[i][j] = V{};
-  }
-  const T* columns_of_b[NC];
-  for (int j = 0; j < NC; ++j) columns_of_b[j] = b + (j0 + min_of(j, columns - 1)) * s.b_col;
-  int64_t k = 0;
-  for (; k + L <= s.K; k += L) {
-#pragma GCC unroll 4
-    for (int j = 0; j < NC; ++j) {
-      const V bv = load(columns_of_b[j] + k);
-#pragma GCC unroll 8
-      for (int i = 0; i < MR; ++i) acc[i][j] = fma(load(a + i * s.a_row + k), bv, acc[i][j]);
-    }
-  }
-  if (k < s.K) {
-    for (int j = 0; j < NC; ++j) {
-      const V bv = load(columns_of_b[j] + k, s.K - k);
-      for (int i = 0; i < MR; ++i)
-        acc[i][j] = fma(load(a + i * s.a_row + k, s.K - k), bv, acc[i][j]);
-    }
-  }
-  for (int i = 0; i < MR; ++i) {
-    for (int j = 0; j < columns; ++j) {
-      T& out = c[i * s.c_row + j0 + j];
-      const T sum = reduce_add<T>(acc[i][j]) + (bias ? bias[j0 + j] : T{0});
-      out = accumulate ? out + sum : sum;
-    }
-  }
-}
-
-template <class T, int MR>
-void run_dot_tile(const GemmShape& s, const T* a, const T* b, const T* bias, T* c, int64_t j0,
-                  int64_t columns, bool accumulate) {
-  if constexpr (MR > 1) {
-    if (s.M < MR) return run_dot_tile<T, MR - 1>(s, a, b, bias, c, j0, columns, accumulate);
-  }
-  dot_tile<T, MR>(s, a, b, bias, c, j0, columns, accumulate);
-}
-
-template <class T>
-void gemm_dot(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
-              bool accumulate) {
-  const int64_t grain = 1 + 100000 / (s.M * s.K + 1);
-  parallel_for(exec, ceil_div(s.N, 4), grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t j = begin * 4; j < min_of(end * 4, s.N); j += 4) {
-      run_dot_tile<T, dot_rows>(s, a, b, bias, c, j, min_of(4, s.N - j), accumulate);
-    }
-  });
-}
+struct Rows {
+  const T* a;
+  int64_t a_row, a_col;
+};
 
 template <class T>
 struct Blocked {
-  static constexpr int64_t W = panel_width<T>;
+  static constexpr int64_t W = panel_width<T>, L = lanes<T>;
+  static constexpr int64_t block_rows = tiles_per_block * tile_rows;
   const GemmShape& s;
   int64_t kc, nc, tiles, row_blocks;
-  bool packing_a;
-  int64_t b_size, a_size;  // of a packed block of b, and of the slivers of a thread
+  bool copying_a;
+  int64_t b_size, a_size;  // of a packed block of b, and of the copied block of a of a thread
 
   explicit Blocked(const GemmShape& shape)
       : s(shape),
@@ -128,9 +43,9 @@ struct Blocked {
         nc(min_of(round_up(s.N, W), nc_max)),
         tiles(ceil_div(s.M, tile_rows)),
         row_blocks(max_of(ceil_div(tiles, tiles_per_block), min_of(tiles, wanted_blocks))),
-        packing_a(pack_a(s, sizeof(T))),
-        b_size(kc * nc),
-        a_size(packing_a ? tiles_per_block * tile_rows * kc : 0) {}
+        copying_a(copies_a(s, sizeof(T))),
+        b_size(round_up(kc * nc, L)),
+        a_size(copying_a ? round_up(block_rows, L) * (round_up(kc, L) + L) : 0) {}
 
   size_t bytes(int threads) const {
     return static_cast<size_t>(b_size + threads * a_size) * sizeof(T);
@@ -139,34 +54,53 @@ struct Blocked {
   // The first row of tile t.
   int64_t row(int64_t t) const { return tile_begin(s.M, tiles, t); }
 
-  // Slivers of a for the tiles begin to end, from column k0 on.
-  void pack_rows(int64_t begin, int64_t end, const T* a, int64_t K, T* slivers) const {
-    for (int64_t t = begin; t < end; ++t) {
-      pack_sliver(a + row(t) * s.a_row, s.a_row, s.a_col, row(t + 1) - row(t), K,
-                  slivers + (row(t) - row(begin)) * K);
+  // The block of `rows` by K at a: itself, or its copy in `buffer`, which lies as a does but with
+  // an odd number of vectors from row to row.
+  Rows<T> rows_of(const T* a, int64_t rows, int64_t K, T* buffer) const {
+    if (!copying_a) return {a, s.a_row, s.a_col};
+    if (s.a_row == 1) {
+      const int64_t stride = round_up(rows, L);
+      copy_block(a, s.a_col, K, rows, buffer, stride);
+      return {buffer, 1, stride};
     }
+    const int64_t stride = round_up(K, L) + (K / L % 2 == 0 ? L : 0);
+    if (s.a_col == 1) {
+      copy_block(a, s.a_row, rows, K, buffer, stride);
+    } else {
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t k = 0; k < K; ++k) buffer[i * stride + k] = a[i * s.a_row + k * s.a_col];
+      }
+    }
+    return {buffer, stride, 1};
   }
 
-  // Adds (or writes) the product of the tiles begin to end of a with the packed panels of b.
-  void multiply(int64_t begin, int64_t end, const T* a, const T* panels, int64_t columns, int64_t K,
-                const T* bias, T* c, bool accumulate, const T* slivers) const {
+  // Adds (or writes) the product of the tiles begin to end, whose rows are `block`, with the packed
+  // panels of b. Where the rows of a follow each other in memory those of the next block are
+  // fetched.
+  void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* panels, int64_t columns,
+                int64_t K, const T* bias, T* c, bool accumulate) const {
     const Term all{0, 0, K};
-    for (int64_t j = 0; j < columns; j += W) {
+    const int64_t count = ceil_div(columns, W), next = (row(end) - row(begin)) * K;
+    const bool fetch = !copying_a && s.a_row == K;
+    for (int64_t p = 0; p < count; ++p) {
+      const int64_t j = p * W;
       for (int64_t t = begin; t < end; ++t) {
         const int64_t rows = row(t + 1) - row(t);
-        run_tile<T>(rows,
-                    {.a = packing_a ? slivers + (row(t) - row(begin)) * K : a + row(t) * s.a_row,
-                     .a_row = packing_a ? 1 : s.a_row,
-                     .a_col = packing_a ? rows : s.a_col,
-                     .b = panels + j * K,
-                     .b_row = W,
-                     .terms = &all,
-                     .n_terms = 1,
-                     .c = c + row(t) * s.c_row + j,
-                     .c_row = s.c_row,
-                     .bias = bias ? bias + j : nullptr,
-                     .columns = min_of(W, columns - j),
-                     .accumulate = accumulate});
+        const T* const a = block.a + (row(t) - row(begin)) * block.a_row;
+        run_tile<T>(rows, {.a = a,
+                           .a_row = block.a_row,
+                           .a_col = block.a_col,
+                           .b = panels + j * K,
+                           .b_row = W,
+                           .terms = &all,
+                           .n_terms = 1,
+                           .c = c + row(t) * s.c_row + j,
+                           .c_row = s.c_row,
+                           .bias = bias ? bias + j : nullptr,
+                           .columns = min_of(W, columns - j),
+                           .accumulate = accumulate,
+                           .ahead = fetch ? a + next + rows * K * p / count : nullptr,
+                           .ahead_step = fetch ? ceil_div(rows, count) : 0});
       }
     }
   }
@@ -188,18 +122,20 @@ struct Blocked {
         });
         const int64_t grain = 1 + 1000000 / (s.M * panels * W * (K + 1) / items + 1);
         parallel_for(exec, items, grain, [&](int64_t begin, int64_t end, int thread) {
-          T* const slivers = packed_b + b_size + thread * a_size;
-          int64_t packed_block = -1;
+          Rows<T> rows{};
+          int64_t current = -1;
           for (int64_t item = begin; item < end; ++item) {
             const int64_t block = item / panel_blocks, p0 = item % panel_blocks * panels_per_block;
             const int64_t tile0 = tiles * block / row_blocks,
                           tile1 = tiles * (block + 1) / row_blocks;
-            if (packing_a && packed_block != block) pack_rows(tile0, tile1, a_block, K, slivers);
-            packed_block = block;
+            if (current != block) {
+              rows = rows_of(a_block + row(tile0) * s.a_row, row(tile1) - row(tile0), K,
+                             packed_b + b_size + thread * a_size);
+            }
+            current = block;
             const int64_t j = p0 * W, end_column = min_of(j + panels_per_block * W, columns);
-            multiply(tile0, tile1, a_block, packed_b + j * K, end_column - j, K,
-                     bias && k0 == 0 ? bias + j0 + j : nullptr, c + j0 + j, accumulate || k0 > 0,
-                     slivers);
+            multiply(tile0, tile1, rows, packed_b + j * K, end_column - j, K,
+                     bias && k0 == 0 ? bias + j0 + j : nullptr, c + j0 + j, accumulate || k0 > 0);
           }
         });
         k0 += K;
@@ -212,7 +148,8 @@ template <class T>
 void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
              bool accumulate) {
   if (s.M == 0 || s.N == 0) return;
-  if (use_dot(s)) return gemm_dot(exec, s, a, b, bias, c, accumulate);
+  if (has_few_rows(s)) return gemm_few_rows(exec, s, a, b, bias, c, accumulate);
+  if (!bias && has_long_reduction(s)) return gemm_long_reduction(exec, s, a, b, c, accumulate);
   Blocked<T>(s).run(exec, a, b, bias, c, accumulate);
 }
 
@@ -260,9 +197,12 @@ void column_sums_of(const Exec& exec, int64_t all_rows, int64_t all_cols, const 
 }  // namespace
 
 size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item) {
-  if (use_dot(s)) return 0;
-  return item == sizeof(float) ? Blocked<float>(s).bytes(threads)
-                               : Blocked<double>(s).bytes(threads);
+  if (has_few_rows(s)) return 0;
+  const size_t blocked =
+      item == sizeof(float) ? Blocked<float>(s).bytes(threads) : Blocked<double>(s).bytes(threads);
+  if (!has_long_reduction(s)) return blocked;
+  const size_t split = gemm_long_reduction_scratch_bytes(s, threads, item);
+  return blocked > split ? blocked : split;  // a product with a bias is not split
 }
 
 void gemm(const Exec& exec, const GemmShape& s, const float* a, const float* b, const float* bias,

@@ -22,6 +22,21 @@ void gemm(const Exec&, const GemmShape&, const float* a, const float* b, const f
 void gemm(const Exec&, const GemmShape&, const double* a, const double* b, const double* bias,
           double* c, bool accumulate);
 
+// Its forms for two kinds of shapes; gemm() takes them where they apply. Few rows of a, for which
+// packing b would cost as much as the product:
+bool has_few_rows(const GemmShape&);
+void gemm_few_rows(const Exec&, const GemmShape&, const float* a, const float* b, const float* bias,
+                   float* c, bool accumulate);
+void gemm_few_rows(const Exec&, const GemmShape&, const double* a, const double* b,
+                   const double* bias, double* c, bool accumulate);
+// and a long reduction into a small c, which is split. Without a bias.
+bool has_long_reduction(const GemmShape&);
+size_t gemm_long_reduction_scratch_bytes(const GemmShape&, int threads, size_t item);
+void gemm_long_reduction(const Exec&, const GemmShape&, const float* a, const float* b, float* c,
+                         bool accumulate);
+void gemm_long_reduction(const Exec&, const GemmShape&, const double* a, const double* b, double* c,
+                         bool accumulate);
+
 // out[j] (+)= sum over i < rows of x[i * cols + j], in fixed blocks of rows.
 size_t column_sums_scratch_bytes(int64_t rows, int64_t cols, size_t item);
 void column_sums(const Exec&, int64_t rows, int64_t cols, const float* x, float* out,
@@ -55,6 +70,11 @@ struct TileArgs {
   const T* bias;    // null: none
   int64_t columns;  // 1 to NV * lanes
   bool accumulate;
+  // Memory that comes next is fetched into L2 meanwhile, spread over the steps of the reduction:
+  // step k touches the line of ahead[k * ahead_step]. Measured for 256 -> 64 channels of 56 x 56
+  // pixels: 545 GFLOP/s with it, 464 to 405 without.
+  const T* ahead = nullptr;
+  int64_t ahead_step = 0;
 };
 
 // PartialB: rows of b end with the last valid column (b is not a zero-padded panel).
@@ -63,6 +83,7 @@ void tile(const TileArgs<T>& t) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
   const int64_t last = t.columns - (NV - 1) * L;  // valid lanes of the last vector
+  const T* ahead = t.ahead;
   V acc[MR][NV];
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {
@@ -73,6 +94,8 @@ void tile(const TileArgs<T>& t) {
     const T* a = t.a + term->a;
     const T* b = t.b + term->b;
     for (int64_t k = term->k; k > 0; --k) {
+      prefetch(ahead);
+      ahead += t.ahead_step;
       V bv[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) {
@@ -129,6 +152,24 @@ void run_tile(int64_t rows, const TileArgs<T>& t) {
 
 // Cuts n rows into ceil(n / tile_rows) tiles of almost equal height: the first row of tile i.
 FASTNN_INLINE int64_t tile_begin(int64_t n, int64_t tiles, int64_t i) { return n * i / tiles; }
+
+// Hands out pieces of scratch memory; with a null base it only counts.
+class Pieces {
+ public:
+  explicit Pieces(void* base) : base_(static_cast<char*>(base)) {}
+  template <class T>
+  T* take(int64_t n) {
+    char* const piece = base_ ? base_ + used_ : nullptr;
+    used_ += round_up(max_of(n, 0) * static_cast<int64_t>(sizeof(T)), 64);
+    return reinterpret_cast<T*>(piece);
+  }
+  size_t bytes() const { return static_cast<size_t>(used_); }
+  void* rest() const { return base_ + used_; }
+
+ private:
+  char* base_;
+  int64_t used_ = 0;
+};
 
 // The matrix products of a linear layer: y = x w^T, dx = dy w, dw = dy^T x.
 constexpr GemmShape forward_gemm(const LinearShape& s) {

@@ -9,41 +9,7 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t block = 64;
-constexpr int64_t tile = 4;
-
-template <class T>
-struct Four {
-  using Type __attribute__((vector_size(4 * sizeof(T)))) = T;
-};
-
-template <class V>
-FASTNN_INLINE V interleave_low(V a, V b) {
-  return V{a[0], b[0], a[1], b[1]};
-}
-template <class V>
-FASTNN_INLINE V interleave_high(V a, V b) {
-  return V{a[2], b[2], a[3], b[3]};
-}
-
-template <class T>
-FASTNN_INLINE void transpose_tile(const T* x, int64_t x_row, T* y, int64_t y_row) {
-  using V = typename Four<T>::Type;
-  V a, b, c, d;
-  std::memcpy(&a, x, sizeof a);
-  std::memcpy(&b, x + x_row, sizeof b);
-  std::memcpy(&c, x + 2 * x_row, sizeof c);
-  std::memcpy(&d, x + 3 * x_row, sizeof d);
-  const V ac_low = interleave_low(a, c), ac_high = interleave_high(a, c);
-  const V bd_low = interleave_low(b, d), bd_high = interleave_high(b, d);
-  a = interleave_low(ac_low, bd_low);
-  b = interleave_high(ac_low, bd_low);
-  c = interleave_low(ac_high, bd_high);
-  d = interleave_high(ac_high, bd_high);
-  std::memcpy(y, &a, sizeof a);
-  std::memcpy(y + y_row, &b, sizeof b);
-  std::memcpy(y + 2 * y_row, &c, sizeof c);
-  std::memcpy(y + 3 * y_row, &d, sizeof d);
-}
+constexpr int64_t tile = transpose_tile_size;
 
 // The i-th of `count` about equal parts of [0, n) begins here; no part is shorter than a tile where
 // n is not.

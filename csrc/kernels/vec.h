@@ -86,6 +86,9 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// Asks for the cache line of p in L2; any address is allowed.
+FASTNN_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 template <class T>
 FASTNN_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};
@@ -149,6 +152,31 @@ FASTNN_INLINE void store(double* p, const VecF64& v, int64_t n) {
 #else
   std::memcpy(p, &v, static_cast<size_t>(n) * sizeof *p);
 #endif
+}
+
+// y[j][i] = x[i][j] for a tile of 4 x 4.
+constexpr int64_t transpose_tile_size = 4;
+
+template <class T>
+FASTNN_INLINE void transpose_tile(const T* x, int64_t x_row, T* y, int64_t y_row) {
+  using V __attribute__((vector_size(4 * sizeof(T)))) = T;
+  const auto interleave_low = [](V a, V b) { return V{a[0], b[0], a[1], b[1]}; };
+  const auto interleave_high = [](V a, V b) { return V{a[2], b[2], a[3], b[3]}; };
+  V a, b, c, d;
+  std::memcpy(&a, x, sizeof a);
+  std::memcpy(&b, x + x_row, sizeof b);
+  std::memcpy(&c, x + 2 * x_row, sizeof c);
+  std::memcpy(&d, x + 3 * x_row, sizeof d);
+  const V ac_low = interleave_low(a, c), ac_high = interleave_high(a, c);
+  const V bd_low = interleave_low(b, d), bd_high = interleave_high(b, d);
+  a = interleave_low(ac_low, bd_low);
+  b = interleave_high(ac_low, bd_low);
+  c = interleave_low(ac_high, bd_high);
+  d = interleave_high(ac_high, bd_high);
+  std::memcpy(y, &a, sizeof a);
+  std::memcpy(y + y_row, &b, sizeof b);
+  std::memcpy(y + 2 * y_row, &c, sizeof c);
+  std::memcpy(y + 3 * y_row, &d, sizeof d);
 }
 
 // a b + c, rounded once where the hardware can.

@@ -1,0 +1,114 @@
+// c (+)= a b for a small c and a long reduction, as in the gradient of a 1x1 convolution's weights,
+// whose reduction runs over pixels. The reduction is cut into splits, as many as the shape asks
+// for, each summed in a copy of c of its own; the copies are added in order at the end. Parallel
+// over splits, so that each thread reads its own part of a and b and no other. 2 M N K operations;
+// reads a and b once.
+#include "pack.h"
+
+namespace fastnn::FASTNN_ISA {
+namespace {
+
+constexpr int64_t block_k = 256;  // of the reduction: blocks of a and b that stay in L2
+constexpr int64_t most_splits = 16;
+constexpr int64_t most_results = 128 << 10;  // elements of c
+
+template <class T>
+struct Plan {
+  static constexpr int64_t W = panel_width<T>;
+  const GemmShape& s;
+  int64_t tiles, panels, splits;
+  T* sums = nullptr;    // [split][panel][i][W]
+  T* packed = nullptr;  // a panel for each thread
+  size_t bytes;
+
+  Plan(const GemmShape& shape, int threads, void* scratch)
+      : s(shape),
+        tiles(ceil_div(s.M, tile_rows)),
+        panels(ceil_div(s.N, W)),
+        splits(min_of(most_splits, ceil_div(s.K, block_k))) {
+    Pieces pieces(scratch);
+    sums = pieces.take<T>(splits * panels * s.M * W);
+    packed = pieces.take<T>(threads * block_k * W);
+    bytes = pieces.bytes();
+  }
+
+  // Rows k0 to k0 + K of the reduction into `split_sums`.
+  void multiply(const T* a, const T* b, int64_t K, T* split_sums, T* panel, bool accumulate) const {
+    const Term all{0, 0, K};
+    // The next blocks of b and a are fetched in the first calls and in the others.
+    const int64_t calls = panels * tiles, b_calls = max_of(1, calls * s.N / (s.M + s.N)),
+                  a_calls = max_of(1, calls - b_calls);
+    int64_t call = 0;
+    for (int64_t p = 0; p < panels; ++p) {
+      pack_panel(b + p * W * s.b_col, s.b_row, s.b_col, K, min_of(W, s.N - p * W), panel);
+      for (int64_t t = 0; t < tiles; ++t, ++call) {
+        const int64_t row = tile_begin(s.M, tiles, t);
+        const bool of_b = call < b_calls;
+        run_tile<T>(tile_begin(s.M, tiles, t + 1) - row,
+                    {.a = a + row * s.a_row,
+                     .a_row = s.a_row,
+                     .a_col = s.a_col,
+                     .b = panel,
+                     .b_row = W,
+                     .terms = &all,
+                     .n_terms = 1,
+                     .c = split_sums + (p * s.M + row) * W,
+                     .c_row = W,
+                     .bias = nullptr,
+                     .columns = W,
+                     .accumulate = accumulate,
+                     .ahead = of_b ? b + K * s.b_row + call * K * s.N / b_calls
+                                   : a + K * s.a_col + (call - b_calls) * K * s.M / a_calls,
+                     .ahead_step = of_b ? ceil_div(s.N, b_calls) : ceil_div(s.M, a_calls)});
+      }
+    }
+  }
+
+  void run(const Exec& exec, const T* a, const T* b, T* c, bool accumulate) const {
+    const int64_t size = panels * s.M * W;
+    const int64_t grain = 1 + 1000000 * splits / (size * s.K + 1);
+    parallel_for(exec, splits, grain, [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t split = begin; split < end; ++split) {
+        const int64_t first = s.K * split / splits, last = s.K * (split + 1) / splits;
+        for (int64_t k = first; k < last; k += block_k) {
+          multiply(a + k * s.a_col, b + k * s.b_row, min_of(block_k, last - k), sums + split * size,
+                   packed + thread * block_k * W, k > first);
+        }
+      }
+    });
+    parallel_for(exec, s.M, 1 + 50000 / (s.N * splits), [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < s.N; j += lanes<T>) {
+          const T* const from = sums + (j / W * s.M + i) * W + j % W;
+          Vec<T> sum = load(from);
+          for (int64_t split = 1; split < splits; ++split) sum += load(from + split * size);
+          T* const to = c + i * s.c_row + j;
+          const int64_t n = min_of(lanes<T>, s.N - j);
+          if (accumulate) sum = load(to, n) + sum;
+          store(to, sum, n);
+        }
+      }
+    });
+  }
+};
+
+}  // namespace
+
+bool has_long_reduction(const GemmShape& s) {
+  return s.K >= 16 * block_k && s.K >= 8 * max_of(s.M, s.N) && s.M * s.N <= most_results;
+}
+
+size_t gemm_long_reduction_scratch_bytes(const GemmShape& s, int threads, size_t item) {
+  return item == sizeof(float) ? Plan<float>(s, threads, nullptr).bytes
+                               : Plan<double>(s, threads, nullptr).bytes;
+}
+void gemm_long_reduction(const Exec& exec, const GemmShape& s, const float* a, const float* b,
+                         float* c, bool accumulate) {
+  Plan<float>(s, exec.threads, exec.scratch).run(exec, a, b, c, accumulate);
+}
+void gemm_long_reduction(const Exec& exec, const GemmShape& s, const double* a, const double* b,
+                         double* c, bool accumulate) {
+  Plan<double>(s, exec.threads, exec.scratch).run(exec, a, b, c, accumulate);
+}
+
+}  // namespace fastnn::FASTNN_ISA
