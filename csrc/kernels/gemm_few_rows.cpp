@@ -6,14 +6,14 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t few_rows = 4 * tile_rows;
-constexpr int64_t wanted_blocks = 16;  // cut at least so many pieces of work for the threads
+constexpr int64_t wanted_blocks = 8;  // cut at least so many pieces of work for the threads
 
 // A tile of dot products: so many rows of a by columns of b, and a block of both that stays in L2.
 constexpr int dot_rows = vector_registers == 32 ? 6 : 2, dot_columns = 4;
-constexpr int64_t dot_block_columns = 16, dot_block_k = 2048;
+constexpr int64_t dot_block_columns = 32, dot_block_k = 1024;
 
-// A block of rows of b that is read in place, and the columns of a piece of work.
-constexpr int64_t strip_k = 64, strip_columns = 512;
+// Elements of a strip: rows of b that are read in place, so many for one tile of rows of a or more.
+constexpr int64_t strip_size = 32768, strip_k_single = 32, strip_k = 64;
 
 // b transposed: its columns lie in one piece, and so do the rows of a.
 bool is_dot(const GemmShape& s) { return s.a_col == 1 && s.b_row == 1; }
@@ -117,20 +117,21 @@ void dot(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* 
   });
 }
 
-// Rows of b in one piece: strips of strip_k of them, of some panels each, are read in place by all
+// Rows of b in one piece: strips of some of them, some panels wide, are read in place by all
 // tiles of rows. Meanwhile the lines of the next strip are fetched.
 template <class T>
 void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
               bool accumulate) {
   constexpr int64_t W = panel_width<T>, L = lanes<T>;
-  const int64_t width = min_of(strip_columns, round_up(ceil_div(s.N, wanted_blocks), W));
-  const int64_t tiles = ceil_div(s.M, tile_rows), grain = 1 + 1600000 / (width * s.M * (s.K + 1));
+  const int64_t tiles = ceil_div(s.M, tile_rows), height = tiles > 1 ? strip_k : strip_k_single;
+  const int64_t width = min_of(strip_size / height, round_up(ceil_div(s.N, wanted_blocks), W));
+  const int64_t grain = 1 + 1600000 / (width * s.M * (s.K + 1));
   parallel_for(exec, ceil_div(s.N, width), grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t block = begin; block < end; ++block) {
       const int64_t j0 = block * width, j1 = min_of(s.N, j0 + width);
       int64_t k0 = 0;
       do {  // once also for an empty reduction
-        const Term all{0, 0, min_of(strip_k, s.K - k0)};
+        const Term all{0, 0, min_of(height, s.K - k0)};
         const T *const a_strip = a + k0 * s.a_col, *const b_strip = b + k0 * s.b_row;
         const T* ahead = b_strip + all.k * s.b_row + j0;
         for (int64_t j = j0; j < j1; j += W) {

@@ -89,6 +89,35 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v) {
 // Asks for the cache line of p in L2; any address is allowed.
 FASTNN_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
+// Stores past the caches; p is aligned to a vector. Needs a fence before other threads read.
+FASTNN_INLINE void stream(float* p, const VecF32& v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#elif defined(__x86_64__)
+  _mm_stream_ps(p, (__m128)v);
+#else
+  store(p, v);
+#endif
+}
+FASTNN_INLINE void stream(double* p, const VecF64& v) {
+#if defined(__AVX512F__)
+  _mm512_stream_pd(p, (__m512d)v);
+#elif defined(__AVX2__)
+  _mm256_stream_pd(p, (__m256d)v);
+#elif defined(__x86_64__)
+  _mm_stream_pd(p, (__m128d)v);
+#else
+  store(p, v);
+#endif
+}
+FASTNN_INLINE void fence() {
+#if defined(__x86_64__)
+  _mm_sfence();
+#endif
+}
+
 template <class T>
 FASTNN_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};
