@@ -77,6 +77,10 @@ SHAPES = {
     "large padding": {"N": 1, "C": 2, "H": 3, "W": 4, "K": 3, "R": 2, "S": 2, "stride": (2, 1), "padding": (7, 6)},
     "channel blocks": {"N": 1, "C": 450, "H": 4, "W": 3, "K": 17, "R": 3, "S": 3, "padding": (1, 1)},
     "strips of rows": {"N": 1, "C": 40, "H": 90, "W": 70, "K": 8, "R": 3, "S": 3, "padding": (1, 1)},
+    "1x1, many pixels": {"N": 3, "C": 18, "H": 40, "W": 41, "K": 37, "R": 1, "S": 1},
+    "1x1 s2, some images": {"N": 5, "C": 33, "H": 14, "W": 15, "K": 40, "R": 1, "S": 1, "stride": (2, 2)},
+    "3x3 s2, splits": {"N": 9, "C": 20, "H": 13, "W": 13, "K": 35, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1)},
+    "taps in the padding": {"N": 2, "C": 9, "H": 4, "W": 5, "K": 8, "R": 5, "S": 5, "padding": (4, 2)},
     "empty batch": {"N": 0, "C": 3, "H": 5, "W": 5, "K": 4, "R": 3, "S": 3},
 }  # fmt: skip
 
@@ -143,6 +147,8 @@ def test_output_is_channels_last():
         ((4, 24, 31, 31), (40, 24, 3, 3), (2, 1)),
         ((64, 1, 28, 28), (6, 1, 5, 5), (1, 2)),
         ((1, 64, 14, 14), (256, 64, 3, 3), (1, 1)),
+        ((4, 33, 40, 40), (17, 33, 1, 1), (1, 0)),
+        ((6, 48, 20, 20), (34, 48, 1, 1), (2, 0)),
     ],
 )
 def test_same_bits_on_any_number_of_threads(isa, dtype, x_shape, w_shape, window):

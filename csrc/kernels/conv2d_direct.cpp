@@ -1,7 +1,7 @@
 // y[n][p][q][k] = b[k] + sum over taps (i, j) and c of x[n][p step_h + h_i][q step_w + w_j][c]
 // w[k][c][r_i][s_j], zero outside of x; channels-last, weights packed as [group][panel of k][block
 // of c][tap][c][k]. Parallel over blocks of grid rows of an image (and of panels, where there are
-// few). 2 N P Q K C taps operations; the tile keeps 14 pixels x 32 channels in registers over all
+// few). 2 N P Q K C taps operations, less those of taps whose rows lie in the padding; the tile keeps 14 pixels x 32 channels in registers over all
 // taps and reads x from L1 or L2, the weight panel from L2.
 #include "conv2d.h"
 
@@ -105,28 +105,44 @@ struct Plan {
                const T* bias, T* y, T* buffer) const {
     const T* const from =
         n_terms == 0 ? x : strip.get(x + n * g.H * g.W * strip.pixel, p0, p1 - p0, buffer);
-    const int64_t tiles = ceil_div(g.Q, tile_rows);
+    const int64_t tiles = ceil_div(g.Q, tile_rows), row_terms = n_terms / max_of(1, g.taps_h.count);
+    // What follows in the image is fetched meanwhile, row by row of the grid.
+    const int64_t piece = min_of(strip.span, g.step_h) * g.W * strip.pixel;
+    const T* const next =
+        x + n * g.H * g.W * strip.pixel + (p1 * g.step_h + strip.first_row) * g.W * strip.pixel;
+    const int64_t calls = (end - begin) * c_blocks * (p1 - p0) * tiles;
+    int64_t call = 0;
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t group = panel / panels, k0 = panel % panels * W;
       for (int64_t block = 0; block < c_blocks; ++block) {
         for (int64_t p = p0; p < p1; ++p) {
-          for (int64_t tile = 0; tile < tiles; ++tile) {
+          // Only the taps whose rows are inside of the image.
+          const int64_t top = p * g.step_h + g.taps_h.offset, spacing = g.taps_h.spacing;
+          const int64_t first_tap = top < 0 ? min_of(ceil_div(-top, spacing), g.taps_h.count) : 0;
+          const int64_t end_tap =
+              max_of(first_tap, min_of(g.taps_h.count, ceil_div(g.H - top, spacing)));
+          const int64_t steps = (end_tap - first_tap) * g.taps_w.count * block_channels(block);
+          for (int64_t tile = 0; tile < tiles; ++tile, ++call) {
             const int64_t q = tile_begin(g.Q, tiles, tile),
                           rows = tile_begin(g.Q, tiles, tile + 1) - q;
             const int64_t k = group * g.K + k0;
+            const auto [ahead, step] = Ahead<T>::share(
+                next, p1 - p0, piece, g.step_h * g.W * strip.pixel, call, calls, max_of(1, steps));
             run_tile<T>(rows, {.a = from + (p - p0) * g.step_h * strip.row_stride() +
                                     q * g.step_w * strip.pixel + group * g.C + block * c_block,
                                .a_row = g.step_w * strip.pixel,
                                .a_col = 1,
                                .b = packed + taps * (panel * g.C + block * c_block) * W,
                                .b_row = W,
-                               .terms = terms + block * n_terms,
-                               .n_terms = n_terms,
+                               .terms = terms + block * n_terms + first_tap * row_terms,
+                               .n_terms = (end_tap - first_tap) * row_terms,
                                .c = y + n * g.out_image + p * g.out_row + q * g.out_col + k,
                                .c_row = g.out_col,
                                .bias = bias && block == 0 ? bias + k : nullptr,
                                .columns = min_of(W, g.K - k0),
-                               .accumulate = block > 0});
+                               .accumulate = block > 0,
+                               .ahead = ahead,
+                               .ahead_step = step});
           }
         }
       }

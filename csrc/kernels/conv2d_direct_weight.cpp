@@ -1,14 +1,18 @@
 // dw[k][c][r][s] = sum over n, p, q of dy[n][p][q][k] x[n][p stride_h + r dilation_h - pad_h]
 // [q stride_w + s dilation_w - pad_w][c]: a matrix product whose reduction runs over pixels. The
 // tile's rows are input channels (of all taps of a row at once where they lie side by side), its
-// columns output channels, its terms the rows of pixels of a strip; dw is summed in scratch as
-// [split][group][panel of k][tap][c][k]. Parallel over those tiles, each thread walking all strips
-// in order; where they are few, also over a number of splits of the images that depends on the
-// shape alone, summed in order at the end. 2 N P Q K C R S operations.
+// columns output channels, packed for each strip, its terms the rows of pixels of a strip; dw is
+// summed in scratch as [split][group][panel of k][tap][c][k]. Parallel over splits of the images,
+// whose number depends on the shape alone and whose sums are added in order at the end, and over
+// those tiles, each thread walking the strips in order. 2 N P Q K C R S operations.
 #include "conv2d.h"
+#include "pack.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
+
+constexpr int64_t most_sums = 2 << 20;  // elements of scratch for the sums of all splits
+constexpr int64_t wanted_pixels = 192;  // of a strip: steps of a tile
 
 template <class T>
 struct Plan {
@@ -20,8 +24,9 @@ struct Plan {
   Strip strip;
   int64_t taps, rows, tiles, units;  // tiles of `rows` rows a tap; units of work in a split
   int64_t grid_rows, row_blocks, images, splits;  // a strip: grid_rows rows of each of some images
-  int64_t strip_size, sums_size;
+  int64_t strip_size, sums_size, panel_size;
   T* sums = nullptr;
+  T* panel_buffers = nullptr;  // dy of a strip, one panel, for each thread
   T* strips = nullptr;
   Term* terms = nullptr;
   int64_t terms_size, bytes;
@@ -45,93 +50,137 @@ struct Plan {
     const int64_t one =
         max_of(1, strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T)));
     images = row_blocks == 1 ? max_of(1, min_of(s.N, strip_bytes / one)) : 1;
-    splits = min_of(ceil_div(s.N, images), ceil_div(wanted_items, max_of(1, units)));
     strip_size = strip.padded ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
     terms_size = images * grid_rows;
     sums_size = s.groups * panels * taps * rows * W;
+    splits = min_of(ceil_div(s.N, images),
+                    max_of(ceil_div(wanted_items, max_of(1, units)),
+                           min_of(wanted_items, most_sums / max_of(1, sums_size))));
+    panel_size = images * grid_rows * s.Q * W;
     Pieces pieces(scratch);
     sums = pieces.take<T>(splits * sums_size);
+    panel_buffers = pieces.take<T>(threads * panel_size);
     terms = pieces.take<Term>(threads * terms_size);
     strips = pieces.take<T>(threads * strip_size);
     bytes = static_cast<int64_t>(pieces.bytes());
   }
 
+  // dy of grid rows p0 to p1 of images n0 to n1, `columns` output channels from k on.
+  void pack(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t k, int64_t columns, const T* dy,
+            T* panel) const {
+    const int64_t pixels = (p1 - p0) * s.Q;
+    for (int64_t n = n0; n < n1; ++n, panel += pixels * W) {
+      pack_panel(dy + (n * s.P + p0) * s.Q * s.K + k, s.K, 1, pixels, columns, panel);
+    }
+  }
+
+  // What the tile `call` of `calls` fetches of the strip that follows: in the first calls the rows
+  // of x, without those that a stride skips, in the others dy.
+  Ahead<T> ahead(const T* x, const T* dy, int64_t grid_rows_here, int64_t call,
+                 int64_t calls) const {
+    const int64_t pixels = grid_rows_here * s.Q, row_size = s.W * s.C;
+    const int64_t piece = min_of(s.R, s.stride_h) * row_size;
+    const int64_t x_calls = max_of(1, calls * piece / (piece + s.Q * s.K)),
+                  dy_calls = max_of(1, calls - x_calls);
+    if (call < x_calls) {
+      return Ahead<T>::share(x, grid_rows_here, piece, s.stride_h * row_size, call, x_calls,
+                             pixels);
+    }
+    return Ahead<T>::share(dy, 1, pixels * s.K, 0, call - x_calls, dy_calls, pixels);
+  }
+
   // Adds what grid rows p0 to p1 of images n0 to n1 give to the units begin to end of a split.
   void compute(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t begin, int64_t end,
-               const T* dy, const T* x, T* split_sums, Term* term_list, T* buffer,
-               bool first) const {
+               const T* dy, const T* x, T* split_sums, int64_t thread, bool first) const {
     const int64_t image = s.H * s.W * s.C, image_stride = strip.image_stride(p1 - p0);
+    T *const buffer = strips + thread * strip_size, *const panel =
+                                                        panel_buffers + thread * panel_size;
+    Term* const term_list = terms + thread * terms_size;
     const T* from = nullptr;
     int64_t n_terms = 0;
     for (int64_t n = n0; n < n1; ++n) {
       const T* const got = strip.get(x + n * image, p0, p1 - p0, buffer + (n - n0) * image_stride);
       if (n == n0) from = got;
       for (int64_t p = p0; p < p1; ++p) {
-        term_list[n_terms++] = {
-            (n - n0) * image_stride + (p - p0) * s.stride_h * strip.row_stride(),
-            ((n - n0) * s.P + p - p0) * s.Q * s.K, s.Q};
+        term_list[n_terms] = {(n - n0) * image_stride + (p - p0) * s.stride_h * strip.row_stride(),
+                              n_terms * s.Q * W, s.Q};
+        ++n_terms;
       }
     }
-    const T* const dy_rows = dy + (n0 * s.P + p0) * s.Q * s.K;
+    const T* const next_x = x + n0 * image + (p0 + n_terms) * s.stride_h * s.W * s.C;
+    const T* const next_dy = dy + (n0 * s.P + p0 + n_terms) * s.Q * s.K;
+    int64_t packed = -1;
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t tile = unit % tiles, tap = unit / tiles % taps, all_panel = unit / tiles / taps;
       const int64_t group = all_panel / panels, k0 = all_panel % panels * W;
       const int64_t r = merged ? tap : tap / s.S, column = merged ? 0 : tap % s.S * s.dilation_w;
       const int64_t row = tile_begin(rows, tiles, tile);
-      const TileArgs<T> args{
-          .a = from + r * s.dilation_h * strip.row_stride() + column * s.C + group * C + row,
-          .a_row = 1,
-          .a_col = s.stride_w * s.C,
-          .b = dy_rows + group * K + k0,
-          .b_row = s.K,
-          .terms = term_list,
-          .n_terms = n_terms,
-          .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
-          .c_row = W,
-          .bias = nullptr,
-          .columns = min_of(W, K - k0),
-          .accumulate = !first};
-      const int64_t tile_height = tile_begin(rows, tiles, tile + 1) - row;
-      if (args.columns % lanes<T> == 0) {
-        run_tile<T>(tile_height, args);
-      } else {
-        run_tile<T, true>(tile_height, args);
+      if (packed != all_panel) {
+        pack(n0, n1, p0, p1, group * K + k0, min_of(W, K - k0), dy, panel);
       }
+      packed = all_panel;
+      const auto [next, step] = ahead(next_x, next_dy, n_terms, unit - begin, end - begin);
+      run_tile<T>(
+          tile_begin(rows, tiles, tile + 1) - row,
+          {.a = from + r * s.dilation_h * strip.row_stride() + column * s.C + group * C + row,
+           .a_row = 1,
+           .a_col = s.stride_w * s.C,
+           .b = panel,
+           .b_row = W,
+           .terms = term_list,
+           .n_terms = n_terms,
+           .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
+           .c_row = W,
+           .bias = nullptr,
+           .columns = W,
+           .accumulate = !first,
+           .ahead = next,
+           .ahead_step = step});
     }
   }
 
   // The units begin to end of a split over all of its images.
   void compute_split(int64_t split, int64_t begin, int64_t end, const T* dy, const T* x,
-                     Term* term_list, T* buffer) const {
+                     int64_t thread) const {
     const int64_t first = s.N * split / splits, last = s.N * (split + 1) / splits;
     for (int64_t n = first; n < last; n += images) {
       for (int64_t block = 0; block < row_blocks; ++block) {
         compute(n, min_of(n + images, last), s.P * block / row_blocks,
-                s.P * (block + 1) / row_blocks, begin, end, dy, x, sums + split * sums_size,
-                term_list, buffer, n == first && block == 0);
+                s.P * (block + 1) / row_blocks, begin, end, dy, x, sums + split * sums_size, thread,
+                n == first && block == 0);
       }
     }
   }
 
-  void unpack(const Exec& exec, T* dw, bool accumulate) const {
-    parallel_for(exec, s.K, 1 + 30000 / (C * s.R * s.S + 1), [&](int64_t begin, int64_t end, int) {
-      for (int64_t k = begin; k < end; ++k) {
-        const int64_t in_group = k % K;
-        const T* const from =
-            sums + (k / K * panels + in_group / W) * taps * rows * W + in_group % W;
-        T* const to = dw + k * C * s.R * s.S;
-        for (int64_t c = 0; c < C; ++c) {
-          for (int64_t rs = 0; rs < s.R * s.S; ++rs) {
-            T sum = 0;
-            for (int64_t split = 0; split < splits; ++split) {
-              sum += from[split * sums_size + (rs * C + c) * W];
-            }
-            T& out = to[c * s.R * s.S + rs];
-            out = accumulate ? out + sum : sum;
-          }
-        }
+  // Adds the sums of the splits to those of the first.
+  void add_splits(const Exec& exec) const {
+    parallel_elements(exec, splits > 1 ? sums_size : 0, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i += lanes<T>) {
+        Vec<T> sum = load(sums + i);
+        for (int64_t split = 1; split < splits; ++split) sum += load(sums + split * sums_size + i);
+        store(sums + i, sum);
       }
     });
+  }
+
+  void unpack(const Exec& exec, T* dw, bool accumulate) const {
+    const int64_t RS = s.R * s.S;
+    parallel_for(exec, s.groups * panels * C, 1 + 30000 / (W * RS),
+                 [&](int64_t begin, int64_t end, int) {
+                   for (int64_t item = begin; item < end; ++item) {
+                     const int64_t c = item % C, all_panel = item / C;
+                     const int64_t k0 = all_panel % panels * W, columns = min_of(W, K - k0);
+                     const T* const from = sums + all_panel * taps * rows * W + c * W;
+                     T* const to = dw + ((all_panel / panels * K + k0) * C + c) * RS;
+                     for (int64_t rs = 0; rs < RS; ++rs) {
+                       for (int64_t k = 0; k < columns; ++k) {
+                         T& out = to[k * C * RS + rs];
+                         const T sum = from[rs * C * W + k];
+                         out = accumulate ? out + sum : sum;
+                       }
+                     }
+                   }
+                 });
   }
 };
 
@@ -148,13 +197,12 @@ void direct_backward_weight_of(const Exec& exec, const Conv2dShape& s, const T* 
     for (int64_t item = begin; item < end;) {
       const int64_t split = item / plan.units, first = split * plan.units;
       const int64_t stop = min_of(end, first + plan.units);
-      plan.compute_split(split, item - first, stop - first, dy, x,
-                         plan.terms + thread * plan.terms_size,
-                         plan.strips + thread * plan.strip_size);
+      plan.compute_split(split, item - first, stop - first, dy, x, thread);
       item = stop;
     }
   };
   parallel_for(exec, plan.splits * plan.units, 1 + 1000000 / (work + 1), body);
+  plan.add_splits(exec);
   plan.unpack(exec, dw, accumulate);
 }
 

@@ -1,19 +1,19 @@
-// c (+)= a b + bias, row-major by strides. Blocks of b (KC x NC) are packed into panels of
+// c (+)= a b + bias, row-major by strides. Blocks of b (KC x some panels) are packed into panels of
 // panel_width columns, blocks of a (rows of some tiles x KC) copied where their own layout would
-// miss the cache; parallel over blocks of c. 2 M N K operations; reads a once for each 256 columns,
-// b once, c once for each KC of the reduction. Few rows and long reductions have forms of their
-// own.
+// miss the cache. Parallel over blocks of c; every thread packs what it needs, so that none waits
+// for another or reads from another's cache. 2 M N K operations; reads a once for each 256 columns,
+// b about once, c once for each KC of the reduction. Few rows and long reductions have forms of
+// their own.
 #include "pack.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t kc_max = 512;   // a panel of KC x 32 floats takes 64 KB, rows of 14 x KC 28 KB
-constexpr int64_t nc_max = 4096;  // KC x NC floats take 8 MB of the shared cache
+constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, rows of 14 x KC 28 KB
+constexpr int64_t panels_per_block = 8;  // of b, packed together: 512 KB of L2
 constexpr int64_t tiles_per_block = 8;   // of a: at most
-constexpr int64_t wanted_blocks = 8;     // cut at least so many pieces of work for the threads
-constexpr int64_t panels_per_block = 8;  // of b, for which a block of a is used
+constexpr int64_t wanted_blocks = 8;     // of rows: cut at least so many
 
 // Whether blocks of a are copied: where its rows or columns lie apart by a multiple of half a page,
 // so that they compete for the same cache sets, and are used by many panels.
@@ -43,22 +43,23 @@ struct Blocked {
   static constexpr int64_t W = panel_width<T>, L = lanes<T>;
   static constexpr int64_t block_rows = tiles_per_block * tile_rows;
   const GemmShape& s;
-  int64_t kc, nc, tiles, row_blocks;
+  int64_t kc, panels, panel_blocks, tiles, row_blocks;
   bool copying_a;
-  int64_t b_size, a_size;  // of a packed block of b, and of the copied block of a of a thread
+  int64_t b_size, a_size;  // of a thread's packed block of b and its copied block of a
 
   explicit Blocked(const GemmShape& shape)
       : s(shape),
         kc(ceil_div(s.K, max_of(1, ceil_div(s.K, kc_max)))),
-        nc(min_of(round_up(s.N, W), nc_max)),
+        panels(ceil_div(s.N, W)),
+        panel_blocks(ceil_div(panels, panels_per_block)),
         tiles(ceil_div(s.M, tile_rows)),
         row_blocks(max_of(ceil_div(tiles, tiles_per_block), min_of(tiles, wanted_blocks))),
         copying_a(copies_a(s, sizeof(T))),
-        b_size(round_up(kc * nc, L)),
+        b_size(min_of(panels, panels_per_block) * kc * W),
         a_size(copying_a ? round_up(block_rows, L) * (round_up(kc, L) + L) : 0) {}
 
   size_t bytes(int threads) const {
-    return static_cast<size_t>(b_size + threads * a_size) * sizeof(T);
+    return static_cast<size_t>(threads * (b_size + a_size)) * sizeof(T);
   }
 
   // The first row of tile t.
@@ -87,7 +88,7 @@ struct Blocked {
   // Adds (or writes) the product of the tiles begin to end, whose rows are `block`, with the packed
   // panels of b. Where the rows of a follow each other in memory those of the next block are
   // fetched.
-  void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* panels, int64_t columns,
+  void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* packed, int64_t columns,
                 int64_t K, const T* bias, T* c, bool accumulate, bool streaming) const {
     const Term all{0, 0, K};
     const int64_t count = ceil_div(columns, W), next = (row(end) - row(begin)) * K;
@@ -100,7 +101,7 @@ struct Blocked {
         run_tile<T>(rows, {.a = a,
                            .a_row = block.a_row,
                            .a_col = block.a_col,
-                           .b = panels + j * K,
+                           .b = packed + j * K,
                            .b_row = W,
                            .terms = &all,
                            .n_terms = 1,
@@ -116,45 +117,48 @@ struct Blocked {
     }
   }
 
-  void run(const Exec& exec, const T* a, const T* b, const T* bias, T* c, bool accumulate) const {
-    T* const packed_b = static_cast<T*>(exec.scratch);
-    const bool streaming = !accumulate && kc >= s.K && streams(s, c);
-    for (int64_t j0 = 0; j0 < s.N; j0 += nc) {
-      const int64_t columns = min_of(nc, s.N - j0), panels = ceil_div(columns, W);
-      const int64_t panel_blocks = ceil_div(panels, panels_per_block);
-      int64_t k0 = 0;
-      do {  // once also for an empty reduction
-        const int64_t K = min_of(kc, s.K - k0), items = row_blocks * panel_blocks;
-        const T *const a_block = a + k0 * s.a_col, *const b_block = b + k0 * s.b_row + j0 * s.b_col;
-        parallel_for(exec, panels, 1 + 60000 / (K * W + 1), [&](int64_t begin, int64_t end, int) {
-          for (int64_t p = begin; p < end; ++p) {
-            pack_panel(b_block + p * W * s.b_col, s.b_row, s.b_col, K, min_of(W, columns - p * W),
-                       packed_b + p * W * K);
-          }
-        });
-        const int64_t grain = 1 + 1000000 / (s.M * panels * W * (K + 1) / items + 1);
-        parallel_for(exec, items, grain, [&](int64_t begin, int64_t end, int thread) {
-          Rows<T> rows{};
-          int64_t current = -1;
-          for (int64_t item = begin; item < end; ++item) {
-            const int64_t block = item / panel_blocks, p0 = item % panel_blocks * panels_per_block;
-            const int64_t tile0 = tiles * block / row_blocks,
-                          tile1 = tiles * (block + 1) / row_blocks;
-            if (current != block) {
-              rows = rows_of(a_block + row(tile0) * s.a_row, row(tile1) - row(tile0), K,
-                             packed_b + b_size + thread * a_size);
-            }
-            current = block;
-            const int64_t j = p0 * W, end_column = min_of(j + panels_per_block * W, columns);
-            multiply(tile0, tile1, rows, packed_b + j * K, end_column - j, K,
-                     bias && k0 == 0 ? bias + j0 + j : nullptr, c + j0 + j, accumulate || k0 > 0,
-                     streaming);
-          }
-          if (streaming) fence();
-        });
-        k0 += K;
-      } while (k0 < s.K);
+  // The panels of b from column j on, rows k0 to k0 + K.
+  void pack(const T* b, int64_t j, int64_t columns, int64_t k0, int64_t K, T* packed) const {
+    for (int64_t p = 0; p * W < columns; ++p) {
+      pack_panel(b + k0 * s.b_row + (j + p * W) * s.b_col, s.b_row, s.b_col, K,
+                 min_of(W, columns - p * W), packed + p * W * K);
     }
+  }
+
+  // The row blocks begin to end of a panel block.
+  void compute(int64_t panel_block, int64_t begin, int64_t end, const T* a, const T* b,
+               const T* bias, T* c, bool accumulate, T* scratch) const {
+    const bool streaming = !accumulate && kc >= s.K && streams(s, c);
+    const int64_t j = tile_begin(panels, panel_blocks, panel_block) * W;
+    const int64_t columns = min_of(tile_begin(panels, panel_blocks, panel_block + 1) * W, s.N) - j;
+    int64_t k0 = 0;
+    do {  // once also for an empty reduction
+      const int64_t K = min_of(kc, s.K - k0);
+      pack(b, j, columns, k0, K, scratch);
+      for (int64_t block = begin; block < end; ++block) {
+        const int64_t tile0 = tiles * block / row_blocks, tile1 = tiles * (block + 1) / row_blocks;
+        const Rows<T> rows = rows_of(a + row(tile0) * s.a_row + k0 * s.a_col,
+                                     row(tile1) - row(tile0), K, scratch + b_size);
+        multiply(tile0, tile1, rows, scratch, columns, K, bias && k0 == 0 ? bias + j : nullptr,
+                 c + j, accumulate || k0 > 0, streaming);
+      }
+      k0 += K;
+    } while (k0 < s.K);
+    if (streaming) fence();
+  }
+
+  void run(const Exec& exec, const T* a, const T* b, const T* bias, T* c, bool accumulate) const {
+    const int64_t items = panel_blocks * row_blocks;
+    const int64_t grain = 1 + 1000000 / (s.M * panels * W * (s.K + 1) / items + 1);
+    parallel_for(exec, items, grain, [&](int64_t begin, int64_t end, int thread) {
+      T* const scratch = static_cast<T*>(exec.scratch) + thread * (b_size + a_size);
+      for (int64_t item = begin; item < end;) {
+        const int64_t panel_block = item / row_blocks, first = panel_block * row_blocks;
+        const int64_t stop = min_of(end, first + row_blocks);
+        compute(panel_block, item - first, stop - first, a, b, bias, c, accumulate, scratch);
+        item = stop;
+      }
+    });
   }
 };
 

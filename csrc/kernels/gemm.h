@@ -78,6 +78,23 @@ struct TileArgs {
   int64_t ahead_step = 0;
 };
 
+// Cuts the fetching of `count` pieces of `size` elements, `pitch` apart, into the shares of `calls`
+// tiles of `steps` steps each.
+template <class T>
+struct Ahead {
+  const T* from;
+  int64_t step;
+
+  static Ahead share(const T* from, int64_t count, int64_t size, int64_t pitch, int64_t call,
+                     int64_t calls, int64_t steps) {
+    const int64_t piece = call * count / calls;
+    const int64_t first = ceil_div(piece * calls, count),
+                  last = ceil_div((piece + 1) * calls, count);
+    const int64_t mine = size / max_of(1, last - first);  // of a piece that some calls share
+    return {from + piece * pitch + (call - first) * mine, ceil_div(mine, steps)};
+  }
+};
+
 // PartialB: rows of b end with the last valid column (b is not a zero-padded panel).
 template <class T, int MR, int NV, bool PartialB>
 void tile(const TileArgs<T>& t) {
@@ -85,6 +102,11 @@ void tile(const TileArgs<T>& t) {
   constexpr int64_t L = lanes<T>;
   const int64_t last = t.columns - (NV - 1) * L;  // valid lanes of the last vector
   const T* ahead = t.ahead;
+  if (t.accumulate) {  // c arrives during the reduction
+    for (int i = 0; i < MR; ++i) {
+      for (int j = 0; j < NV; ++j) prefetch(t.c + i * t.c_row + j * L);
+    }
+  }
   V acc[MR][NV];
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {

@@ -43,23 +43,24 @@ struct Plan {
       pack_panel(b + p * W * s.b_col, s.b_row, s.b_col, K, min_of(W, s.N - p * W), panel);
       for (int64_t t = 0; t < tiles; ++t, ++call) {
         const int64_t row = tile_begin(s.M, tiles, t);
-        const bool of_b = call < b_calls;
-        run_tile<T>(tile_begin(s.M, tiles, t + 1) - row,
-                    {.a = a + row * s.a_row,
-                     .a_row = s.a_row,
-                     .a_col = s.a_col,
-                     .b = panel,
-                     .b_row = W,
-                     .terms = &all,
-                     .n_terms = 1,
-                     .c = split_sums + (p * s.M + row) * W,
-                     .c_row = W,
-                     .bias = nullptr,
-                     .columns = W,
-                     .accumulate = accumulate,
-                     .ahead = of_b ? b + K * s.b_row + call * K * s.N / b_calls
-                                   : a + K * s.a_col + (call - b_calls) * K * s.M / a_calls,
-                     .ahead_step = of_b ? ceil_div(s.N, b_calls) : ceil_div(s.M, a_calls)});
+        const auto [ahead, step] =
+            call < b_calls
+                ? Ahead<T>::share(b + K * s.b_row, 1, K * s.N, 0, call, b_calls, K)
+                : Ahead<T>::share(a + K * s.a_col, 1, K * s.M, 0, call - b_calls, a_calls, K);
+        run_tile<T>(tile_begin(s.M, tiles, t + 1) - row, {.a = a + row * s.a_row,
+                                                          .a_row = s.a_row,
+                                                          .a_col = s.a_col,
+                                                          .b = panel,
+                                                          .b_row = W,
+                                                          .terms = &all,
+                                                          .n_terms = 1,
+                                                          .c = split_sums + (p * s.M + row) * W,
+                                                          .c_row = W,
+                                                          .bias = nullptr,
+                                                          .columns = W,
+                                                          .accumulate = accumulate,
+                                                          .ahead = ahead,
+                                                          .ahead_step = step});
       }
     }
   }
