@@ -1,8 +1,9 @@
 // y[n][p][q][k] = b[k] + sum over taps (i, j) and c of x[n][p step_h + h_i][q step_w + w_j][c]
 // w[k][c][r_i][s_j], zero outside of x; channels-last, weights packed as [group][panel of k][block
 // of c][tap][c][k]. Parallel over blocks of grid rows of an image (and of panels, where there are
-// few). 2 N P Q K C taps operations, less those of taps whose rows lie in the padding; the tile keeps 14 pixels x 32 channels in registers over all
-// taps and reads x from L1 or L2, the weight panel from L2.
+// few). 2 N P Q K C taps operations, less those of taps whose rows lie in the padding; the tile
+// keeps 14 pixels x 32 channels in registers over all taps and reads x from L1 or L2, the weight
+// panel from L2.
 #include "conv2d.h"
 
 namespace fastnn::FASTNN_ISA {

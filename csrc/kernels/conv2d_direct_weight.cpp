@@ -12,7 +12,6 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t most_sums = 2 << 20;  // elements of scratch for the sums of all splits
-constexpr int64_t wanted_pixels = 192;  // of a strip: steps of a tile
 
 template <class T>
 struct Plan {
@@ -93,8 +92,8 @@ struct Plan {
   void compute(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t begin, int64_t end,
                const T* dy, const T* x, T* split_sums, int64_t thread, bool first) const {
     const int64_t image = s.H * s.W * s.C, image_stride = strip.image_stride(p1 - p0);
-    T *const buffer = strips + thread * strip_size, *const panel =
-                                                        panel_buffers + thread * panel_size;
+    T* const buffer = strips + thread * strip_size;
+    T* const panel = panel_buffers + thread * panel_size;
     Term* const term_list = terms + thread * terms_size;
     const T* from = nullptr;
     int64_t n_terms = 0;

@@ -57,7 +57,7 @@ struct Plan {
                                                           .c = split_sums + (p * s.M + row) * W,
                                                           .c_row = W,
                                                           .bias = nullptr,
-                                                          .columns = W,
+                                                          .columns = min_of(W, s.N - p * W),
                                                           .accumulate = accumulate,
                                                           .ahead = ahead,
                                                           .ahead_step = step});

@@ -34,19 +34,25 @@ void transpose_block(const T* from, int64_t from_row, int64_t rows, int64_t cols
   }
 }
 
-// panel[k * panel_width + j] = b[k * b_row + j * b_col] for j < columns, zero up to the width.
+// panel[k * panel_width + j] = b[k * b_row + j * b_col] for j < columns. What else a tile of so
+// many columns reads is zero.
 template <class T>
 void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t K, int64_t columns, T* panel) {
   constexpr int64_t W = panel_width<T>, L = lanes<T>;
   constexpr int64_t block = 64;  // rows of a panel that stay in L1 while columns come one by one
-  if (columns < W) {
-    for (int64_t i = 0; i < K * W; i += L) store(panel + i, Vec<T>{});
-  }
   if (b_col == 1) {
-    copy_block(b, b_row, K, columns, panel, W);
-  } else if (b_row == 1) {
-    for (int64_t k = 0; k < K; k += block)
+    const int64_t whole = columns / L * L;
+    for (int64_t k = 0; k < K; ++k, b += b_row, panel += W) {
+      for (int64_t j = 0; j < whole; j += L) store(panel + j, load(b + j));
+      if (whole < columns) store(panel + whole, load(b + whole, columns - whole));
+    }
+    return;
+  }
+  for (int64_t i = 0; columns < W && i < K * W; i += L) store(panel + i, Vec<T>{});
+  if (b_row == 1) {
+    for (int64_t k = 0; k < K; k += block) {
       transpose_block(b + k, b_col, columns, min_of(block, K - k), panel + k * W, W);
+    }
   } else {
     for (int64_t k = 0; k < K; ++k) {
       for (int64_t j = 0; j < columns; ++j) panel[k * W + j] = b[k * b_row + j * b_col];
