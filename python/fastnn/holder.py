@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .arrays import Array, Number, as_numeric, one_axis, promoted, quiet
-from .tape import ArrayHook, Node, mode
+from .tape import ArrayHook, Node, mode, run_deferred
 
 Self = TypeVar("Self", bound="Holder")
 
@@ -50,7 +50,7 @@ class Holder:
 
     def dim(self) -> int:
         """The number of dimensions."""
-        return self.data.ndim
+        return self.ndim
 
     def numel(self) -> int:
         """The number of elements."""
@@ -59,7 +59,7 @@ class Holder:
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len: the tensor has 0 dimensions")
-        return len(self.data)
+        return self.shape[0]
 
     def __bool__(self) -> bool:
         if self.data.size != 1:
@@ -146,6 +146,8 @@ class Holder:
                 f"{name}: the tensor or its new value requires grad, and in-place changes are not recorded; "
                 "use no_grad() to change a parameter, or an operation that returns a new tensor"
             )
+        if mode.deferred:
+            run_deferred()  # with the values that they were to see
         self._version += 1
 
     def requires_grad_(self: Self, requires_grad: bool = True) -> Self:

@@ -34,9 +34,20 @@ _clock = itertools.count()
 
 class _Mode(threading.local):
     grad_enabled = True
+    deferred: list[Callable[[], Any]] | None = None  # inside of a module's call, weak references to deferred tensors
 
 
 mode = _Mode()
+
+
+def run_deferred() -> None:
+    """Computes the deferred tensors of this thread (see `fastnn.deferred`) that still exist."""
+    if mode.deferred:
+        waiting, mode.deferred = mode.deferred, []
+        for reference in waiting:
+            tensor = reference()
+            if tensor is not None:
+                tensor.data  # noqa: B018 - computes it
 
 
 class no_grad:

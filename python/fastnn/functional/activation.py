@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
+from ..deferred import Deferred
 from ..tensor import Tensor, expect_tensors, record
 
 
@@ -15,6 +16,8 @@ def relu(x: Tensor) -> Tensor:
         tensor([0., 2.])
     """
     expect_tensors("relu", x=x)
+    if type(x) is Deferred and (fused := x.then_relu(relu)) is not None:
+        return fused
     y = ops.relu_forward(x.data)
     return record(y, lambda dy: ops.relu_backward(dy, y), x)
 

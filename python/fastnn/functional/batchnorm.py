@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import ops
 from ..arrays import quiet
+from ..deferred import deferred
 from ..tensor import Array, Tensor, expect_tensors, record
 
 
@@ -70,14 +71,25 @@ def batch_norm(
         mean, var = running_mean.data.copy(), running_var.data  # training may change it before backward
     inv_std = quiet(_inverse_deviation, var, eps)
     params = mean, inv_std, None if weight is None else weight.data, None if bias is None else bias.data
-    y = ops.batch_norm_forward(images, *params)
+    inputs = tuple(t for t in (x, weight, bias) if t is not None)
 
-    def backward(dy: Array) -> tuple[Array | None, ...]:
-        dx, dw, db, _ = ops.batch_norm_backward(dy.reshape(images.shape), images, *params, training=training)
-        gradients = dx.reshape(dy.shape), dw, db
-        return tuple(g for g, t in zip(gradients, (x, weight, bias), strict=True) if t is not None)
+    def finish(residual: Tensor | None, relu: bool) -> Tensor:
+        adds = residual is not None
+        added = residual.data.reshape(images.shape) if residual is not None else None
+        y = ops.batch_norm_forward(images, *params, added, relu)
+        shape, kept = x.shape, y if adds and relu else None  # without a residual, y's sign is calculated anew
 
-    return record(y.reshape(x.shape), backward, *(t for t in (x, weight, bias) if t is not None))
+        def backward(dy: Array) -> tuple[Array | None, ...]:
+            flags = training, relu, kept is not None
+            dx, dw, db, dresidual = ops.batch_norm_backward(dy.reshape(images.shape), images, *params, kept, *flags)
+            gradients = [dx.reshape(shape), *(g for g in (dw, db) if g is not None)]
+            if adds:
+                gradients.append(dy if dresidual is None else dresidual.reshape(shape))
+            return tuple(gradients)
+
+        return record(y.reshape(shape), backward, *inputs, *(() if residual is None else (residual,)))
+
+    return deferred(finish, x.shape, x.dtype, *inputs)
 
 
 def _batch_statistics(

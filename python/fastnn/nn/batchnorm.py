@@ -128,6 +128,9 @@ class BatchNorm2d(_BatchNorm):
 
     Arguments, attributes and behaviour are those of `BatchNorm1d`; the statistics are over N, H and W.
 
+    Within a model, an addition of a tensor of the same shape and a ReLU that follow run in the same pass over memory,
+    forward and backward, however they are written: `relu(bn(conv(x)) + x)`, or ReLU as the next layer.
+
     Example:
         >>> import fastnn
         >>> from fastnn import nn

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ..tape import mode, run_deferred
 from ..tensor import Parameter, Tensor, as_tensor, is_grad_enabled
 from .hooks import BackwardBracket, RemovableHandle
 
@@ -81,9 +82,22 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls `forward`, and around it the hooks."""
+        if self._modules and mode.deferred is None:
+            return self._call_outermost(args, kwargs)
         if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
             return self.forward(*args, **kwargs)
         return self._call_with_hooks(args, kwargs)
+
+    def _call_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call within which operations may be deferred, to be fused with those that follow."""
+        mode.deferred = []
+        try:
+            return self(*args, **kwargs)
+        finally:
+            try:
+                run_deferred()
+            finally:
+                mode.deferred = None
 
     # ---- registration -----------------------------------------------------------------------------------------
 
