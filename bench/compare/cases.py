@@ -140,9 +140,9 @@ def groups(data: Path) -> list[Group]:
 
 
 def _step(title: str, op: str, batch_size: int, ratio: float) -> Group:
-    # The loss must agree well; gradients as well as PyTorch's own two layouts do: those of ResNet-18 differ by up to
-    # 7 % from the same in float64, because rounding decides which elements pass a ReLU.
-    return Group(f"training step: {title}", (Case(op, (batch_size,), (1e-4, 0.1)),), ratio)
+    # The loss must agree well, and single kernels do. Gradients of deep networks cannot: those of PyTorch's own layouts
+    # differ by up to 7 % (ResNet-18) from the same in float64, because rounding decides which elements pass a ReLU.
+    return Group(f"training step: {title}", (Case(op, (batch_size,), (1e-4, 0.3)),), ratio)
 
 
 # ---- operations and bytes of the ops that have a clear bound -------------------------------------------------------
