@@ -104,6 +104,7 @@ void add_gemm();
 void add_conv2d();
 void add_linear();
 void add_pool2d();
+void add_arithmetic();
 void add_batchnorm();
 void add_activation();
 void add_dropout();

@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   bench::add_conv2d();
   bench::add_linear();
   bench::add_pool2d();
+  bench::add_arithmetic();
   bench::add_batchnorm();
   bench::add_activation();
   bench::add_dropout();

@@ -89,6 +89,8 @@ struct SoftmaxShape {
   int64_t N, C;
 };
 
+enum class Arithmetic : int { add, subtract, multiply, divide };
+
 enum class Activation : int {
   relu,
   sigmoid,
@@ -172,6 +174,13 @@ struct Ops {
   // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols: NCHW -> NHWC with rows = C and
   // cols = H * W, and back.
   void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y);
+
+  // y[r * y_step + i] = x[r * x_step + i] for r < rows and i < n.
+  void (*copy_rows)(const Exec&, int64_t rows, int64_t n, const T* x, int64_t x_step, T* y,
+                    int64_t y_step);
+
+  // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.
+  void (*arithmetic)(const Exec&, Arithmetic, int64_t n, const T* a, const T* b, bool one_b, T* y);
 
   size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
   void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,

@@ -190,6 +190,7 @@ void bind_conv2d(py::module_&);
 void bind_linear(py::module_&);
 void bind_pool2d(py::module_&);
 void bind_batchnorm(py::module_&);
+void bind_arithmetic(py::module_&);
 void bind_activation(py::module_&);
 void bind_dropout(py::module_&);
 void bind_softmax(py::module_&);

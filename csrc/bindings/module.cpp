@@ -114,6 +114,7 @@ PYBIND11_MODULE(ops, m) {
       "out.";
   check_environment();
   bind_activation(m);
+  bind_arithmetic(m);
   bind_batchnorm(m);
   bind_conv2d(m);
   bind_dropout(m);

@@ -92,9 +92,31 @@ void transpose(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, cons
   }
 }
 
+// Parallel over pieces of rows.
+template <class T>
+void copy_rows(const Exec& exec, int64_t rows, int64_t n, const T* x, int64_t x_step, T* y,
+               int64_t y_step) {
+  if (n == 0) return;
+  const int64_t pieces = ceil_div(n, element_block);
+  const int64_t grain = ceil_div(8 * element_block, min_of(n, element_block));
+  parallel_for(exec, rows * pieces, grain, [=](int64_t begin, int64_t end, int) {
+    for (int64_t at = begin; at < end; ++at) {
+      const int64_t row = at / pieces, from = at % pieces * element_block;
+      const auto bytes = static_cast<size_t>(min_of(element_block, n - from)) * sizeof *x;
+      std::memcpy(y + row * y_step + from, x + row * x_step + from, bytes);
+    }
+  });
+}
+
+template <class T>
+void fill(Ops<T>& t) {
+  t.transpose = transpose<T>;
+  t.copy_rows = copy_rows<T>;
+}
+
 }  // namespace
 
-void fill_layout(Ops<float>& t) { t.transpose = transpose<float>; }
-void fill_layout(Ops<double>& t) { t.transpose = transpose<double>; }
+void fill_layout(Ops<float>& t) { fill(t); }
+void fill_layout(Ops<double>& t) { fill(t); }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -14,6 +14,7 @@ except ImportError as error:
 from .creation import arange, full, ones, ones_like, zeros, zeros_like
 from .function import Function
 from .gradcheck import gradcheck
+from .joining import cat, stack
 from .ops import get_conv2d_algorithm, get_num_threads, set_conv2d_algorithm, set_num_threads
 from .random import default_generator, get_rng_state, manual_seed, rand, randn, set_rng_state
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
@@ -30,6 +31,7 @@ __all__ = [
     "Tensor",
     "arange",
     "as_tensor",
+    "cat",
     "data",
     "datasets",
     "default_generator",
@@ -61,6 +63,7 @@ __all__ = [
     "set_conv2d_algorithm",
     "set_num_threads",
     "set_rng_state",
+    "stack",
     "tensor",
     "training",
     "zeros",

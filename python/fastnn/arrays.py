@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
 from typing import Any, TypeAlias
 
@@ -54,11 +54,38 @@ def elementwise(ufunc: np.ufunc, x: Array, w: Array | Number | None = None) -> A
     args: tuple[Any, ...] = (x,) if w is None else (x, w)
     largest = w if isinstance(w, np.ndarray) and w.size > x.size else x
     if largest.size >= _LARGE and x.dtype.kind == "f":
+        if (y := _by_kernel(ufunc, x, w)) is not None:
+            return y
         shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, np.ndarray)))
         channels_last = len(shape) == 4 == largest.ndim and largest.strides[1] == largest.itemsize
         args = (*args, ops.empty(shape, x.dtype, channels_last=channels_last))
     y = _ignoring_errors.copy().run(ufunc, *args)
     return y if type(y) is np.ndarray else np.asarray(y)
+
+
+_KERNELS: dict[np.ufunc, Callable[[Any, Any], Array]] = {
+    np.add: ops.add,
+    np.subtract: ops.subtract,
+    np.multiply: ops.multiply,
+    np.true_divide: ops.divide,
+}
+
+
+def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | None:
+    """What a kernel can do on all threads: two dense arrays of one shape and layout, or one and a number."""
+    if ufunc is np.negative:
+        ufunc, w = np.multiply, -1.0
+    kernel = _KERNELS.get(ufunc)
+    if kernel is None or x.dtype.char not in "fd":
+        return None
+    if isinstance(w, np.ndarray):
+        if w.shape != x.shape or w.strides != x.strides or w.dtype != x.dtype:
+            return None
+    elif type(w) is not float and type(w) is not int:
+        return None
+    if not x.flags.c_contiguous and not (x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous):
+        return None
+    return kernel(x, w)
 
 
 def promoted(x: Array, w: Array) -> tuple[Array, Array]:

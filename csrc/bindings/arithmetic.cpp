@@ -1,0 +1,159 @@
+// fastnn.ops: add, subtract, multiply, divide; cat, split.
+#include "arrays.h"
+
+namespace fastnn {
+namespace {
+
+py::array arithmetic(const char* op, Arithmetic kind, py::handle a_object, py::handle b_object) {
+  const py::array a = dense(real_array(op, "a", a_object));
+  const bool one_b = PyFloat_Check(b_object.ptr()) || PyLong_Check(b_object.ptr());
+  py::array b;
+  if (!one_b) {
+    b = real_array_like(op, "b", b_object, a, "a");
+    check_shape(op, "b", b, shape_of(a));
+    b = with_layout_of(a, b);
+  }
+  py::array y = empty_like(op, a);
+  by_type(real_type(op, "a", a), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().arithmetic);
+    const T scalar = one_b ? static_cast<T>(b_object.cast<double>()) : T{0};
+    const T *a_data = data<T>(a), *b_data = one_b ? &scalar : data<T>(b);
+    T* to = mutable_data<T>(y);
+    run(op, a, [&](const Exec& exec) { kernel(exec, kind, a.size(), a_data, b_data, one_b, to); });
+  });
+  return y;
+}
+
+void bind(py::module_& m, Arithmetic kind, const char* name, const char* doc) {
+  m.def(
+      name, [=](py::handle a, py::handle b) { return arithmetic(name, kind, a, b); }, py::arg("a"),
+      py::arg("b"), doc);
+}
+
+// An array as rows of elements that lie together along one dimension and all behind it in memory.
+struct Rows {
+  int64_t count, behind;  // elements of a row: size of the dimension * behind
+};
+
+Rows rows_along(const py::array& a, py::ssize_t dim, bool channels_last_order) {
+  Rows rows{1, 1};
+  constexpr py::ssize_t order[] = {0, 2, 3, 1};
+  bool met = false;
+  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
+    const py::ssize_t axis = channels_last_order ? order[i] : i;
+    if (axis == dim) {
+      met = true;
+    } else {
+      (met ? rows.behind : rows.count) *= a.shape(axis);
+    }
+  }
+  return rows;
+}
+
+// Whether the memory is channels-last and not in C order, too.
+bool only_channels_last(const py::array& a) {
+  return is_channels_last(a) && !(a.flags() & py::array::c_style);
+}
+
+py::ssize_t dimension(const char* op, py::ssize_t dim, py::ssize_t ndim) {
+  if (dim < -ndim || dim >= ndim) {
+    value_error(op, ": dim is ", dim, "; expected one of the ", ndim, " dimensions");
+  }
+  return dim < 0 ? dim + ndim : dim;
+}
+
+template <class T>
+void copy_rows(const char* op, const py::array& what, int64_t rows, int64_t n, const T* x,
+               int64_t x_step, T* y, int64_t y_step) {
+  const auto kernel = supported(op, ops<T>().copy_rows);
+  run(op, what, [&](const Exec& exec) { kernel(exec, rows, n, x, x_step, y, y_step); });
+}
+
+py::array cat(const py::sequence& objects, py::ssize_t dim_argument) {
+  const char* const op = "cat";
+  if (objects.empty()) value_error(op, ": arrays is empty; expected one or more");
+  std::vector<py::array> arrays;
+  arrays.push_back(real_array(op, "arrays[0]", py::object(objects[0])));
+  const py::array first = arrays[0];
+  const py::ssize_t dim = dimension(op, dim_argument, first.ndim());
+  Shape shape = shape_of(first);
+  bool inside = only_channels_last(first);  // whether channels lie innermost
+  for (size_t i = 1; i < objects.size(); ++i) {
+    const std::string name = text("arrays[", i, "]");
+    py::array a = real_array_like(op, name.c_str(), py::object(objects[i]), first, "arrays[0]",
+                                  static_cast<int>(first.ndim()));
+    Shape expected = shape_of(first);
+    expected[static_cast<size_t>(dim)] = a.shape(dim);
+    check_shape(op, name.c_str(), a, expected);
+    if (__builtin_add_overflow(shape[static_cast<size_t>(dim)], a.shape(dim),
+                               &shape[static_cast<size_t>(dim)])) {
+      value_error(op, ": the result is too large");
+    }
+    inside = inside || only_channels_last(a);
+    arrays.push_back(std::move(a));
+  }
+
+  const Real type = real_type(op, "arrays[0]", first);
+  py::array y = inside ? empty_channels_last(op, type, shape[0], shape[1], shape[2], shape[3])
+                       : empty(op, type, shape);
+  const Rows rows = rows_along(first, dim, inside);
+  const int64_t y_step = y.shape(dim) * rows.behind;
+  by_type(type, [&]<class T>() {
+    T* to = mutable_data<T>(y);
+    for (const py::array& a : arrays) {
+      const py::array x = inside ? channels_last(a) : contiguous(a);
+      const int64_t n = x.shape(dim) * rows.behind;
+      copy_rows<T>(op, x, rows.count, n, data<T>(x), n, to, y_step);
+      to += n;
+    }
+  });
+  return y;
+}
+
+py::list split(py::handle x_object, const std::vector<int64_t>& sizes, py::ssize_t dim_argument) {
+  const char* const op = "split";
+  py::array x = real_array(op, "x", x_object);
+  const py::ssize_t dim = dimension(op, dim_argument, x.ndim());
+  int64_t left = x.shape(dim);
+  for (const int64_t size : sizes) {
+    if (size < 0 || size > left) value_error(op, ": sizes do not add up to ", x.shape(dim));
+    left -= size;
+  }
+  if (left != 0) value_error(op, ": sizes do not add up to ", x.shape(dim));
+
+  const Real type = real_type(op, "x", x);
+  const bool inside = only_channels_last(x);
+  if (!inside) x = contiguous(x);
+  const Rows rows = rows_along(x, dim, inside);
+  const int64_t x_step = x.shape(dim) * rows.behind;
+  py::list parts;
+  by_type(type, [&]<class T>() {
+    const T* from = data<T>(x);
+    for (const int64_t size : sizes) {
+      Shape shape = shape_of(x);
+      shape[static_cast<size_t>(dim)] = size;
+      py::array y = inside ? empty_channels_last(op, type, shape[0], shape[1], shape[2], shape[3])
+                           : empty(op, type, shape);
+      const int64_t n = size * rows.behind;
+      copy_rows<T>(op, y, rows.count, n, from, x_step, mutable_data<T>(y), n);
+      from += n;
+      parts.append(y);
+    }
+  });
+  return parts;
+}
+
+}  // namespace
+
+void bind_arithmetic(py::module_& m) {
+  bind(m, Arithmetic::add, "add", "a + b; b is an array of the shape of a, or a number.");
+  bind(m, Arithmetic::subtract, "subtract", "a - b; b is an array of the shape of a, or a number.");
+  bind(m, Arithmetic::multiply, "multiply", "a * b; b is an array of the shape of a, or a number.");
+  bind(m, Arithmetic::divide, "divide", "a / b; b is an array of the shape of a, or a number.");
+  m.def("cat", &cat, py::arg("arrays"), py::arg("dim") = 0,
+        "The arrays joined along one dimension; channels-last where one of them is.");
+  m.def("split", &split, py::arg("x"), py::arg("sizes"), py::arg("dim") = 0,
+        "x cut into new arrays of these sizes along one dimension: the inverse of cat.");
+}
+
+}  // namespace fastnn
