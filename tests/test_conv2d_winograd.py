@@ -48,7 +48,7 @@ def check(N, C, H, W, K, R, padding, bias=True):
         assert got.dtype == np.float32
         if got.size:
             assert np.abs(got - expected).max() <= RELATIVE_ERROR * np.abs(expected).max()
-        # A window takes over rounding errors of the tile around it, a tap those of the filter: the scale is the largest.
+        # A window takes over rounding errors of the tile around it, a tap those of its filter: the largest counts.
         if got.size:
             assert np.all(np.abs(got - run("direct")) <= 1e-5 * scale.max(axis=(2, 3), keepdims=True))
 
@@ -101,7 +101,13 @@ def test_channel_tails(isa, C, K):
 
 @pytest.mark.parametrize(
     ("x_shape", "K", "R"),
-    [((8, 32, 30, 30), 70, 3), ((8, 200, 14, 14), 70, 3), ((64, 64, 2, 2), 64, 3), ((8, 24, 14, 14), 40, 5), ((6, 33, 67, 70), 65, 3)],
+    [
+        ((8, 32, 30, 30), 70, 3),
+        ((8, 200, 14, 14), 70, 3),
+        ((64, 64, 2, 2), 64, 3),
+        ((8, 24, 14, 14), 40, 5),
+        ((6, 33, 67, 70), 65, 3),
+    ],
 )
 def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R):
     x, w, b = draw(x_shape, (K, x_shape[1], R, R), (K,))
@@ -124,9 +130,7 @@ def test_weight_gradients_accumulate(isa):
     x, dy, before = draw((2, 17, 9, 10), (2, 20, 9, 10), (20, 17, 3, 3))
     dw, db = ops.conv2d_backward_weight(dy, x, before.shape, 1, 1, algorithm="winograd")
     sums = before.copy(), np.ones_like(db)
-    ops.conv2d_backward_weight(
-        dy, x, before.shape, 1, 1, dw=sums[0], db=sums[1], accumulate=True, algorithm="winograd"
-    )
+    ops.conv2d_backward_weight(dy, x, before.shape, 1, 1, dw=sums[0], db=sums[1], accumulate=True, algorithm="winograd")
     np.testing.assert_array_equal(sums[0], before + dw)
     np.testing.assert_array_equal(sums[1], 1 + db)
     ops.conv2d_backward_weight(dy, x, before.shape, 1, 1, dw=sums[0], db=sums[1], algorithm="winograd")

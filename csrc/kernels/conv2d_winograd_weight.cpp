@@ -20,8 +20,9 @@ using V = VecF32;
 // Tiles of a block: a long reduction, so that reading and writing the sums takes little of its
 // time.
 constexpr int64_t most_block_tiles = 200;
-constexpr int64_t split_tiles = 768;  // at least so many: adding up splits is work as well
-constexpr int64_t most_splits = 16;
+// A split has at least so many tiles, because adding up splits is work as well; fewer where K alone
+// makes too few items.
+constexpr int64_t split_tiles = 768, least_split_tiles = 48, least_items = 4, most_splits = 16;
 constexpr int64_t unit = 4 * L;  // filters that are not divided among threads
 
 // The pixels of an image that count: H rows of W, the others read as zero.
@@ -92,7 +93,10 @@ struct Plan {
         dy_point(block_tiles * dy_row + L),
         sums_point(panels * s.K * W + L),
         sums_split(points * sums_point) {
-    while (2 * splits <= most_splits && 2 * splits * split_tiles <= tiles) splits *= 2;
+    const auto at_least = [&] {
+      return splits * units < least_items ? least_split_tiles : split_tiles;
+    };
+    while (2 * splits <= most_splits && 2 * splits * at_least() <= tiles) splits *= 2;
     if (tiles == 0) splits = 0;
     const int64_t workers = min_of(threads, splits * units);
     Pieces pieces(scratch);
