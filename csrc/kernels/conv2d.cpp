@@ -212,6 +212,7 @@ template <class T>
 size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
   if (forward_algorithm<T>(s) == Conv2dAlgorithm::winograd)
     return winograd_forward_scratch_bytes(s, threads);
+  if (is_depthwise(s, sizeof(T))) return depthwise_grid_scratch_bytes(forward_grid(s), sizeof(T));
   if (is_matrix_product(s)) return gemm_scratch_bytes(forward_gemm(pixels(s)), threads, sizeof(T));
   const size_t alone = tap_grid_scratch_bytes(forward_grid(s), threads, sizeof(T));
   const Neighbours wide = neighbours<T>(s);
@@ -230,6 +231,7 @@ void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, con
     if (forward_algorithm<T>(s) == Conv2dAlgorithm::winograd)
       return winograd_forward(exec, s, x, w, b, y);
   }
+  if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, forward_grid(s), x, w, b, y);
   if (is_matrix_product(s)) return gemm(exec, forward_gemm(pixels(s)), x, w, b, y, false);
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1 || !all_finite(exec, s.N * s.H * s.W * s.C, x)) {
@@ -259,7 +261,9 @@ size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
   if (by_columns<T>(s)) return columns_backward_input_scratch_bytes(s, threads, sizeof(T));
   size_t bytes = 0;
   for_each_residue(s, [&](const TapGrid& grid, int64_t) {
-    const size_t needed = tap_grid_scratch_bytes(grid, threads, sizeof(T));
+    const size_t needed = is_depthwise(s, sizeof(T))
+                              ? depthwise_grid_scratch_bytes(grid, sizeof(T))
+                              : tap_grid_scratch_bytes(grid, threads, sizeof(T));
     if (needed > bytes) bytes = needed;
   });
   return bytes;
@@ -276,12 +280,14 @@ void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T
     return gemm(exec, backward_input_gemm(pixels(s)), dy, w, no_bias, dx, false);
   if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, dx);
   for_each_residue(s, [&](const TapGrid& grid, int64_t first) {
+    if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, grid, dy, w, no_bias, dx + first);
     tap_grid(exec, grid, dy, w, no_bias, dx + first);
   });
 }
 
 template <class T>
 size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
+  if (is_depthwise(s, sizeof(T))) return depthwise_backward_weight_scratch_bytes(s, sizeof(T));
   const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
   size_t bytes;
   if (backward_weight_algorithm<T>(s) == Conv2dAlgorithm::winograd) {
@@ -318,6 +324,8 @@ void weight_gradient(const Exec& exec, const Conv2dShape& s, const T* dy, const 
 template <class T>
 void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw, T* db,
                      bool accumulate) {
+  if (is_depthwise(s, sizeof(T)))
+    return depthwise_backward_weight(exec, s, dy, x, dw, db, accumulate);
   weight_gradient(exec, s, dy, x, dw, accumulate);
   if (db) column_sums(exec, s.N * s.P * s.Q, s.K, dy, db, accumulate);
 }

@@ -14,6 +14,17 @@ struct Taps {
   constexpr int64_t span() const { return count > 0 ? (count - 1) * spacing + 1 : 0; }
 };
 
+// From `begin` up to `end`, not including it.
+struct Range {
+  int64_t begin, end;
+};
+
+// Which of the `count` positions at, at + spacing, ... lie in [0, size).
+constexpr Range inside(int64_t at, int64_t spacing, int64_t count, int64_t size) {
+  const int64_t end = at < size ? min_of(count, ceil_div(size - at, spacing)) : 0;
+  return {at < 0 ? min_of(end, ceil_div(-at, spacing)) : 0, end};
+}
+
 // A grid of output pixels, each a sum over taps of input pixels times weights: the forward
 // convolution, or the part of backward-input that falls on the input pixels of one residue class of
 // the stride.
@@ -33,6 +44,19 @@ void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const
               float* y);
 void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w, const double* bias,
               double* y);
+
+// Depthwise convolution, and groups of 2, 4 or 8 input and as many output channels.
+bool is_depthwise(const Conv2dShape&, size_t item);
+size_t depthwise_grid_scratch_bytes(const TapGrid&, size_t item);
+void depthwise_grid(const Exec&, const TapGrid&, const float* x, const float* w, const float* bias,
+                    float* y);
+void depthwise_grid(const Exec&, const TapGrid&, const double* x, const double* w,
+                    const double* bias, double* y);
+size_t depthwise_backward_weight_scratch_bytes(const Conv2dShape&, size_t item);
+void depthwise_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
+                               float* dw, float* db, bool accumulate);
+void depthwise_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
+                               double* dw, double* db, bool accumulate);
 
 // Backward-input for at most lanes<T> input channels, without groups and dilation.
 size_t columns_backward_input_scratch_bytes(const Conv2dShape&, int threads, size_t item);
@@ -140,6 +164,18 @@ struct Strip {
     store(to, load(from, n), n);
   }
 };
+
+// Calls f.operator()<G>() for depthwise convolution in groups of G channels.
+template <class T, class F>
+auto for_group(int64_t channels, const F& f) {
+  if constexpr (lanes<T> >= 8) {
+    if (channels == 8) return f.template operator()<8>();
+  }
+  if constexpr (lanes<T> >= 4) {
+    if (channels == 4) return f.template operator()<4>();
+  }
+  return channels == 2 ? f.template operator()<2>() : f.template operator()<1>();
+}
 
 }  // namespace
 }  // namespace fastnn::FASTNN_ISA

@@ -10,10 +10,7 @@ namespace {
 
 constexpr int64_t column_bytes = 768 << 10;
 
-// First and last+1 output position whose windows reach input positions begin to end.
-struct Range {
-  int64_t begin, end;
-};
+// The output positions whose windows reach input positions begin to end.
 Range covering(int64_t begin, int64_t end, int64_t window, int64_t stride, int64_t pad,
                int64_t outputs) {
   const int64_t first = begin + pad - window + 1;

@@ -8,33 +8,6 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Channels that are handled together: n whole vectors, or the first n lanes of one.
-template <int n>
-struct Vectors {
-  static constexpr int count = n;
-};
-struct FirstLanes {
-  static constexpr int count = 1;
-  int64_t n;
-};
-
-template <class T, int n>
-FASTNN_INLINE Vec<T> load(const T* p, Vectors<n>) {
-  return load(p);
-}
-template <class T>
-FASTNN_INLINE Vec<T> load(const T* p, FirstLanes first) {
-  return load(p, first.n);
-}
-template <class T, int n>
-FASTNN_INLINE void store(T* p, const Vec<T>& v, Vectors<n>) {
-  store(p, v);
-}
-template <class T>
-FASTNN_INLINE void store(T* p, const Vec<T>& v, FirstLanes first) {
-  store(p, v, first.n);
-}
-
 // Calls run(channels, c) for the C channels of a pixel, `block` vectors at a time where there are
 // so many. The last vector may be a part of one; all of its lanes run nevertheless where `room`
 // elements may be read and written from the pixel's first one on: what is stored too much belongs

@@ -88,6 +88,11 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v) {
 
 // Asks for the cache line of p in L2; any address is allowed.
 FASTNN_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+// The same for n elements.
+template <class T>
+FASTNN_INLINE void prefetch(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) prefetch(p + i);
+}
 
 // Stores past the caches; p is aligned to a vector. Needs a fence before other threads read.
 FASTNN_INLINE void stream(float* p, const VecF32& v) {
@@ -208,6 +213,33 @@ FASTNN_INLINE void transpose_tile(const T* x, int64_t x_row, T* y, int64_t y_row
   std::memcpy(y + 3 * y_row, &d, sizeof d);
 }
 
+// What is handled together: n whole vectors, or the first n lanes of one.
+template <int n>
+struct Vectors {
+  static constexpr int count = n;
+};
+struct FirstLanes {
+  static constexpr int count = 1;
+  int64_t n;
+};
+
+template <class T, int n>
+FASTNN_INLINE Vec<T> load(const T* p, Vectors<n>) {
+  return load(p);
+}
+template <class T>
+FASTNN_INLINE Vec<T> load(const T* p, FirstLanes first) {
+  return load(p, first.n);
+}
+template <class T, int n>
+FASTNN_INLINE void store(T* p, const Vec<T>& v, Vectors<n>) {
+  store(p, v);
+}
+template <class T>
+FASTNN_INLINE void store(T* p, const Vec<T>& v, FirstLanes first) {
+  store(p, v, first.n);
+}
+
 // a b + c, rounded once where the hardware can.
 FASTNN_INLINE VecF32 fma(VecF32 a, VecF32 b, VecF32 c) {
 #if defined(__AVX512F__)
@@ -278,6 +310,19 @@ FASTNN_INLINE V max(V a, V b) {
 template <class V>
 FASTNN_INLINE V min(V a, V b) {
   return a < b ? a : b;
+}
+
+// Lanes i and i ^ distance exchanged, for a power of two below the number of lanes.
+template <int distance, class V>
+FASTNN_INLINE V swap_lanes(const V& v) {
+  decltype(v == v) from;
+  constexpr int count = sizeof v / sizeof v[0];
+  for (int i = 0; i < count; ++i) from[i] = i ^ distance;
+#if defined(__clang__)
+  return __builtin_shufflevector(v, from);
+#else
+  return __builtin_shuffle(v, from);
+#endif
 }
 
 // The n lanes at p combined by halves, in the same order always: f of the first and the second half
