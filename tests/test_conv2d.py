@@ -1,4 +1,4 @@
-"""conv2d: every pass against the float64 oracle, on every instruction set."""
+"""Direct conv2d: every pass against the float64 oracle, on every instruction set."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,15 @@ import reference as ref
 from fastnn import ops
 
 TOLERANCE = {np.float32: 3e-6, np.float64: 1e-14}  # of the sum of absolute products
+
+
+@pytest.fixture(scope="module", autouse=True)
+def direct():
+    """Other algorithms round differently; they have tests of their own."""
+    before = ops.get_conv2d_algorithm()
+    ops.set_conv2d_algorithm("direct")
+    yield
+    ops.set_conv2d_algorithm(before)
 
 
 def draw_arrays(shape, dtype, seed=0):

@@ -10,10 +10,13 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Whether Winograd's algorithm is the faster one where C channels make K.
-bool winograd_pays(const Conv2dShape& s, int64_t C, int64_t K) {
-  const int64_t pixels = s.N * s.P * s.Q, channels = min_of(C, K);
-  return channels >= 64 ? pixels >= 400 : channels >= 16 && pixels >= 6000;
+// Whether Winograd's algorithm is the faster one, forward and backward-input. From
+// bench/conv2d_algorithms.cpp, 2 threads: with 32 channels and more it nearly always was (AVX-512
+// 1.02 to 11 times; AVX2 0.8 times for single images of a few pixels). With 16, AVX-512 gained from
+// some 1500 pixels on (1.1 to 2.7 times) and AVX2 did not; with 8, neither.
+bool winograd_pays(const Conv2dShape& s) {
+  const int64_t channels = min_of(s.C, s.K);
+  return channels >= 32 || (lanes<float> >= 16 && channels >= 16 && s.N * s.P * s.Q >= 1500);
 }
 
 // The same for backward-weight: at 392 pixels already 1.2 to 1.8 times as fast.
@@ -32,12 +35,12 @@ Conv2dAlgorithm choose(const Conv2dShape& s, bool pays) {
 
 template <class T>
 Conv2dAlgorithm forward_algorithm(const Conv2dShape& s) {
-  return choose<T>(s, winograd_pays(s, s.C, s.K));
+  return choose<T>(s, winograd_pays(s));
 }
 
 template <class T>
 Conv2dAlgorithm backward_input_algorithm(const Conv2dShape& s) {
-  return choose<T>(s, winograd_pays(s, s.K, s.C));
+  return choose<T>(s, winograd_pays(s));
 }
 
 template <class T>

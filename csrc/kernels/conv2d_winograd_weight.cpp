@@ -242,14 +242,14 @@ struct Plan {
 }  // namespace
 
 size_t winograd_backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
-  return with_winograd_family(s.R, s.P, s.Q, [&]<class F>() {
+  return with_winograd_family(s.R, 1, s.P, s.Q, 0, [&]<class F>() {
     return static_cast<size_t>(Plan<F>(s, threads, nullptr).bytes);
   });
 }
 
 void winograd_backward_weight(const Exec& exec, const Conv2dShape& s, const float* dy,
                               const float* x, float* dw, bool accumulate) {
-  with_winograd_family(s.R, s.P, s.Q, [&]<class F>() {
+  with_winograd_family(s.R, 1, s.P, s.Q, 0, [&]<class F>() {
     Plan<F>(s, exec.threads, exec.scratch).run(exec, dy, x, dw, accumulate);
   });
 }

@@ -183,13 +183,17 @@ struct F2x5 {
   }
 };
 
-// Calls f with the family that takes fewer products for filters of taps x taps and P x Q outputs.
+// Calls f with the family that takes less time for N x P x Q outputs of filters of taps x taps,
+// where transforming the filters takes as long as the products of so many tiles. The transforms of
+// F2x3 weigh more beside its fewer products.
 template <class Function>
-decltype(auto) with_winograd_family(int64_t taps, int64_t P, int64_t Q, const Function& f) {
+decltype(auto) with_winograd_family(int64_t taps, int64_t N, int64_t P, int64_t Q,
+                                    int64_t filter_tiles, const Function& f) {
   if (taps == 5) return f.template operator()<F2x5>();
-  const int64_t products4 = (P + 3) / 4 * ((Q + 3) / 4) * 36,
-                products2 = (P + 1) / 2 * ((Q + 1) / 2) * 16;
-  if (products2 < products4) return f.template operator()<F2x3>();
+  const int64_t tiles4 = N * ((P + 3) / 4) * ((Q + 3) / 4),
+                tiles2 = N * ((P + 1) / 2) * ((Q + 1) / 2);
+  if (16 * (tiles2 * 6 / 5 + filter_tiles) < 36 * (tiles4 + filter_tiles))
+    return f.template operator()<F2x3>();
   return f.template operator()<F4x3>();
 }
 
