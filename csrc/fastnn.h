@@ -84,6 +84,14 @@ struct BatchNormParams {
   const T *mean, *inv_std, *w, *b;
 };
 
+// What training keeps of its batches: running += momentum (batch - running), the variance of a batch
+// with divisor N - 1. Null pointers: nothing is kept.
+template <class T>
+struct BatchNormRunning {
+  T *mean, *var;
+  double momentum;
+};
+
 // Rows of C classes. A label equal to ignore_index makes its row count for nothing.
 struct SoftmaxShape {
   int64_t N, C;
@@ -212,8 +220,9 @@ struct Ops {
   void (*avg_pool2d_backward)(const Exec&, const Pool2dShape&, const T* dy, T* dx);
 
   size_t (*batch_norm_scratch_bytes)(const BatchNormShape&, int threads);  // of each of the three
-  // The mean of each channel and its variance (with divisor N).
-  void (*batch_norm_statistics)(const Exec&, const BatchNormShape&, const T* x, T* mean, T* var);
+  // The mean of each channel and 1 / sqrt(variance + eps), the variance with divisor N.
+  void (*batch_norm_statistics)(const Exec&, const BatchNormShape&, const T* x, double eps,
+                                const BatchNormRunning<T>&, T* mean, T* inv_std);
   // y = (x - mean) inv_std w + b + residual, at least 0 where `relu`; residual may be null.
   void (*batch_norm_forward)(const Exec&, const BatchNormShape&, const BatchNormParams<T>&,
                              const T* x, const T* residual, bool relu, T* y);

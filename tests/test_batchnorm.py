@@ -30,17 +30,27 @@ def close(actual, expected, factor=1.0):
     assert_allclose(actual, expected, rtol=0, atol=TOLERANCE[actual.dtype.type] * largest * factor)
 
 
+def statistics(x):
+    """Mean and variance with divisor n: that of the running variance which follows the batch at once."""
+    var, n = np.ones(x.shape[1], x.dtype), x.size // x.shape[1]
+    mean, inv_std = ops.batch_norm_statistics(x, EPS, None, var, momentum=1.0)
+    var = (var * ((n - 1) / n)).astype(x.dtype)
+    assert_allclose(inv_std, 1 / np.sqrt(var + EPS), rtol=1e-6)
+    return mean, var
+
+
 def arguments(rng, shape, dtype):
     """x, mean, inv_std, weight and bias."""
     x = (rng.standard_normal(shape) * 2 + 1).astype(dtype)
-    mean, var = ops.batch_norm_statistics(x)
     weight, bias = rng.standard_normal((2, shape[1])).astype(dtype)
-    return x, mean, (1 / np.sqrt(var + EPS)).astype(dtype), weight, bias
+    return x, *ops.batch_norm_statistics(x, EPS), weight, bias
 
 
 def check(rng, shape, dtype, relu, with_residual, training=True):
     x, *params = arguments(rng, shape, dtype)
-    close(params[0], ref.batch_norm_statistics(x)[0])
+    mean, var = ref.batch_norm_statistics(x)
+    close(params[0], mean)
+    close(params[1], 1 / np.sqrt(var + EPS))
     residual = rng.standard_normal(shape).astype(dtype) if with_residual else None
     y = ops.batch_norm_forward(x, *params, residual, relu)
     assert y.dtype == dtype
@@ -108,7 +118,7 @@ def test_same_bits_on_any_number_of_threads(isa, rng, dtype):
             ops.set_num_threads(threads)
             y = ops.batch_norm_forward(x, *params, residual, relu=True)
             backward = ops.batch_norm_backward(dy, x, *params, y, relu=True, residual=True)
-            results.append([*ops.batch_norm_statistics(x), y, *backward])
+            results.append([*ops.batch_norm_statistics(x), *statistics(x), y, *backward])
     finally:
         ops.set_num_threads(before)
     for result in results[1:]:
@@ -130,7 +140,7 @@ def test_channels_last_memory_stays(rng):
 @pytest.mark.parametrize("rows", [100, 5000, 100_000])
 def test_variance_far_from_zero(isa, rng, rows):
     x = (1e4 + rng.standard_normal((rows, 5))).astype(np.float32)
-    mean, var = ops.batch_norm_statistics(x)
+    mean, var = statistics(x)
     expected_mean, expected_var = ref.batch_norm_statistics(x)
     assert_allclose(mean, expected_mean, rtol=6e-8)
     assert_allclose(var, expected_var, rtol=1e-6)
@@ -141,12 +151,12 @@ def test_variance_beside_an_outlier(isa, rng, outlier):
     """Also where it is the value that the others are taken relative to."""
     x = rng.standard_normal((20_000, 3)).astype(np.float32)
     x[outlier] = 1e3
-    assert_allclose(ops.batch_norm_statistics(x)[1], ref.batch_norm_statistics(x)[1], rtol=2e-5)
+    assert_allclose(statistics(x)[1], ref.batch_norm_statistics(x)[1], rtol=2e-5)
 
 
 def test_variance_of_a_drift(isa):
     x = np.linspace(-1e3, 1e3, 50_001, dtype=np.float32)[:, None]
-    mean, var = ops.batch_norm_statistics(x)
+    mean, var = statistics(x)
     assert abs(mean[0]) < 1e-3
     assert_allclose(var, ref.batch_norm_statistics(x)[1], rtol=1e-6)
 
@@ -154,7 +164,7 @@ def test_variance_of_a_drift(isa):
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e4, -3e30])
 def test_constant_channels_have_variance_zero(isa, value):
     x = np.full((1000, 3), value, np.float32)
-    mean, var = ops.batch_norm_statistics(x)
+    mean, var = statistics(x)
     assert_array_equal(mean, x[0])
     assert_array_equal(var, 0)
 
@@ -162,10 +172,12 @@ def test_constant_channels_have_variance_zero(isa, value):
 def test_nan_and_infinity_stay_in_their_channels(isa, rng):
     x = rng.standard_normal((50, 5)).astype(np.float32)
     x[7, 1], x[9, 3] = np.nan, np.inf
-    mean, var = ops.batch_norm_statistics(x)
+    mean, var = statistics(x)
+    inv_std = ops.batch_norm_statistics(x)[1]
+    assert_array_equal(np.isnan(inv_std), np.isnan(var))
     assert_array_equal(np.isnan(var), [False, True, False, True, False])
     assert_array_equal(np.isfinite(mean), ~np.isnan(var))
-    y = ops.batch_norm_forward(x, mean, 1 / np.sqrt(var + EPS), relu=True)
+    y = ops.batch_norm_forward(x, mean, inv_std, relu=True)
     assert_array_equal(np.isnan(y), np.broadcast_to(np.isnan(var), y.shape))
 
 
@@ -189,6 +201,10 @@ def test_errors_say_what_is_wrong():
         ops.batch_norm_statistics(c)
     with pytest.raises(TypeError, match="batch_norm_statistics: x has dtype int64; expected float32 or float64"):
         ops.batch_norm_statistics(np.ones((4, 3), np.int64))
+    with pytest.raises(ValueError, match=r"batch_norm_statistics: running_var has shape \(2,\); expected \(3,\)"):
+        ops.batch_norm_statistics(x, running_var=c[:2])
+    with pytest.raises(TypeError, match="batch_norm_statistics: running_mean has dtype float64; expected float32"):
+        ops.batch_norm_statistics(x, running_mean=np.ones(3))
     with pytest.raises(ValueError, match=r"batch_norm_forward: mean has shape \(2,\); expected \(3,\)"):
         ops.batch_norm_forward(x, c[:2], c)
     with pytest.raises(TypeError, match="batch_norm_forward: weight has dtype float64, x has float32"):
@@ -206,8 +222,11 @@ def test_errors_say_what_is_wrong():
 @pytest.mark.parametrize("shape", [(0, 3), (2, 3, 0, 4), (0, 3, 2, 2), (4, 0)])
 def test_no_rows_or_channels(isa, shape):
     x, c = np.ones(shape, np.float32), np.ones(shape[1], np.float32)
-    mean, var = ops.batch_norm_statistics(x)
-    assert_array_equal([mean, var], np.zeros((2, shape[1])))
+    running_mean, running_var = np.full((2, shape[1]), 3, np.float32)
+    mean, inv_std = ops.batch_norm_statistics(x, 0.25, running_mean, running_var)
+    assert_array_equal(mean, np.zeros(shape[1]))
+    assert_array_equal(inv_std, np.full(shape[1], 2))
+    assert_array_equal([running_mean, running_var], np.full((2, shape[1]), 3))
     assert ops.batch_norm_forward(x, c, c, c, c, x, relu=True).shape == shape
     dx, dw, db, dresidual = ops.batch_norm_backward(x, x, c, c, c, c, x, relu=True, residual=True)
     assert dx.shape == dresidual.shape == shape

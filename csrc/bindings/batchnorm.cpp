@@ -60,22 +60,31 @@ struct Params {
   }
 };
 
-py::tuple statistics(py::handle x_object) {
+py::tuple statistics(py::handle x_object, double eps, const py::object& running_mean,
+                     const py::object& running_var, double momentum) {
   const char* const op = "batch_norm_statistics";
   const py::array x = rows(op, "x", real_array(op, "x", x_object));
   const BatchNormShape s = shape(x);
+  const auto running = [&](const char* name, const py::object& object) {
+    std::optional<py::array> a;
+    if (!object.is_none()) a = output_array(op, name, object, x, {s.C});
+    return a;
+  };
+  std::optional<py::array> kept_mean = running("running_mean", running_mean),
+                           kept_var = running("running_var", running_var);
   const Real type = real_type(op, "x", x);
-  py::array mean = empty(op, type, {s.C}), var = empty(op, type, {s.C});
+  py::array mean = empty(op, type, {s.C}), inv_std = empty(op, type, {s.C});
   by_type(type, [&]<class T>() {
     const Ops<T>& table = ops<T>();
     const auto kernel = supported(op, table.batch_norm_statistics);
+    const BatchNormRunning<T> kept{data_or_null<T>(kept_mean), data_or_null<T>(kept_var), momentum};
     const T* x_data = data<T>(x);
-    T *mean_data = mutable_data<T>(mean), *var_data = mutable_data<T>(var);
+    T *mean_data = mutable_data<T>(mean), *inv_std_data = mutable_data<T>(inv_std);
     run(
         op, x, [&](int threads) { return table.batch_norm_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, x_data, mean_data, var_data); });
+        [&](const Exec& exec) { kernel(exec, s, x_data, eps, kept, mean_data, inv_std_data); });
   });
-  return py::make_tuple(mean, var);
+  return py::make_tuple(mean, inv_std);
 }
 
 py::array forward(py::handle x_object, py::handle mean, py::handle inv_std, const py::object& w,
@@ -137,8 +146,13 @@ py::tuple backward(py::handle dy_object, py::handle x_object, py::handle mean, p
 }  // namespace
 
 void bind_batchnorm(py::module_& m) {
-  m.def("batch_norm_statistics", &statistics, py::arg("x"),
-        "(mean, var) of each channel of x, (N, C) or (N, C, H, W); the variance with divisor N.");
+  m.def(
+      "batch_norm_statistics", &statistics, py::arg("x"), py::arg("eps") = 1e-5,
+      py::arg("running_mean") = py::none(), py::arg("running_var") = py::none(),
+      py::arg("momentum") = 0.1,
+      "(mean, inv_std) of each channel of x, (N, C) or (N, C, H, W): 1 / sqrt(variance + eps), the "
+      "variance with\ndivisor n. The running arrays (C,) move towards mean and variance (with "
+      "divisor n - 1) in place.");
   m.def(
       "batch_norm_forward", &forward, py::arg("x"), py::arg("mean"), py::arg("inv_std"),
       py::arg("weight") = py::none(), py::arg("bias") = py::none(),

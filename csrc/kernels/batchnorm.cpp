@@ -16,7 +16,7 @@ namespace {
 
 // How the array is read. Several rows, if they are short, pass for one of `width` elements that
 // holds every channel `repeats` times: loops are long, and vectors full, for any number of
-// channels. The last row may be shorter. Blocks of rows: at least 32 where there are many, but so
+// channels. The last row may be shorter. Blocks of rows: at least 16 where there are many, but so
 // long that the sums of a block are few beside its elements, and so short that sums of T keep their
 // digits.
 struct Layout {
@@ -30,7 +30,7 @@ struct Layout {
     l.repeats = s.C >= 512 ? 1 : round_up(ceil_div(256, max_of(1, s.C)), fill_vectors);
     l.width = s.C * l.repeats;
     const int64_t rows = ceil_div(s.N, l.repeats);
-    l.block = max_of(16, min_of(1024, ceil_div(rows, 32))) * l.width;
+    l.block = max_of(16, min_of(1024, ceil_div(rows, 16))) * l.width;
     l.blocks = l.size > 0 ? ceil_div(l.size, l.block) : 0;
     l.grain = ceil_div(128 << 10, max_of(1, l.block * static_cast<int64_t>(sizeof(T))));
     return l;
@@ -61,11 +61,15 @@ void for_each_block(const Exec& exec, const Layout& l, bool backwards, const F& 
 // that it reads through a reference.
 template <class T, class F>
 FASTNN_INLINE void for_each_vector(int64_t begin, int64_t end, int64_t width, const F& f) {
-  for (int64_t row = begin; row < end; row += width) {
-    const int64_t n = min_of(width, end - row);
-    int64_t c = 0;
-    for (; c + lanes<T> <= n; c += lanes<T>) f(row + c, c);
-    if (c < n) f(row + c, c, n - c);
+  // Of long rows a page's worth, so that what belongs to the columns stays in L1.
+  constexpr int64_t page = 4096 / sizeof(T);
+  for (int64_t left = 0; left < width; left += page) {
+    for (int64_t row = begin; row < end; row += width) {
+      const int64_t n = min_of(min_of(width, end - row), left + page);
+      int64_t c = left;
+      for (; c + lanes<T> <= n; c += lanes<T>) f(row + c, c);
+      if (c < n) f(row + c, c, n - c);
+    }
   }
 }
 
@@ -73,7 +77,7 @@ FASTNN_INLINE void for_each_vector(int64_t begin, int64_t end, int64_t width, co
 constexpr int64_t chunk = 64;
 template <class F>
 void for_each_chunk(const Exec& exec, const Layout& l, const F& f) {
-  const int64_t grain = ceil_div(1 << 14, chunk * max_of(1, l.blocks * l.repeats));
+  const int64_t grain = ceil_div(1 << 12, chunk * max_of(1, l.blocks * l.repeats));
   parallel_for(exec, ceil_div(l.C, chunk), grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) f(i * chunk, min_of(chunk, l.C - i * chunk));
   });
@@ -124,13 +128,18 @@ void block_sums(int64_t begin, int64_t end, int64_t width, const T* x, BlockSums
 }
 
 template <class T>
-void statistics(const Exec& exec, const BatchNormShape& s, const T* x, T* mean, T* var) {
+void statistics(const Exec& exec, const BatchNormShape& s, const T* x, double eps,
+                const BatchNormRunning<T>& running, T* mean, T* inv_std) {
   const Layout l = Layout::of<T>(s);
   for_each_block(exec, l, false, [&](int64_t b, int64_t begin, int64_t end) {
     block_sums(begin, end, l.width, x, BlockSums<T>(exec.scratch, b, l.width));
   });
 
-  const double count = static_cast<double>(max_of(1, s.N));
+  const double count = static_cast<double>(s.N);
+  const auto moved = [&](T value, double batch) {
+    return static_cast<T>(static_cast<double>(value) * (1 - running.momentum) +
+                          running.momentum * batch);
+  };
   for_each_chunk(exec, l, [&](int64_t c0, int64_t n) {
     // Calls f(values, near[c0], sum[c0], squares[c0]) for each block and repetition.
     const auto for_each_part = [&](const auto& f) {
@@ -148,19 +157,24 @@ void statistics(const Exec& exec, const BatchNormShape& s, const T* x, T* mean, 
       for (int64_t c = 0; c < n; ++c)
         mean_of[c] += values * static_cast<double>(near[c]) + static_cast<double>(sum[c]);
     });
-    for (int64_t c = 0; c < n; ++c) mean_of[c] /= count;
+    for (int64_t c = 0; c < n; ++c) mean_of[c] = s.N > 0 ? mean_of[c] / count : 0;
     // About the part's own mean, then about the whole's.
     for_each_part([&](double values, const T* near, const T* sum, const T* squares) {
+      const double by_values = 1 / values;
       for (int64_t c = 0; c < n; ++c) {
-        const double d = static_cast<double>(sum[c]) / values;
+        const double d = static_cast<double>(sum[c]) * by_values;
         const double off = static_cast<double>(near[c]) + d - mean_of[c];
         squares_of[c] += static_cast<double>(squares[c]) + values * (off * off - d * d);
       }
     });
     for (int64_t c = 0; c < n; ++c) {
-      mean[c0 + c] = static_cast<T>(mean_of[c]);
-      const double v = squares_of[c] / count;
-      var[c0 + c] = static_cast<T>(v < 0 ? 0 : v);
+      const int64_t k = c0 + c;
+      const double sum = squares_of[c] < 0 ? 0 : squares_of[c];
+      mean[k] = static_cast<T>(mean_of[c]);
+      inv_std[k] = static_cast<T>(1 / __builtin_sqrt((s.N > 0 ? sum / count : 0) + eps));
+      if (s.N == 0) continue;
+      if (running.mean) running.mean[k] = moved(running.mean[k], mean_of[c]);
+      if (running.var) running.var[k] = moved(running.var[k], sum / (s.N > 1 ? count - 1 : 1));
     }
   });
 }

@@ -110,7 +110,13 @@ def adaptive_avg_pool2d_forward(x: Any, output_size: int | Sequence[int | None] 
 def adaptive_avg_pool2d_backward(dy: Any, input_size: Sequence[int]) -> _Array: ...
 
 # batchnorm
-def batch_norm_statistics(x: Any) -> tuple[_Array, _Array]: ...
+def batch_norm_statistics(
+    x: Any,
+    eps: float = 1e-05,
+    running_mean: _Array | None = None,
+    running_var: _Array | None = None,
+    momentum: float = 0.1,
+) -> tuple[_Array, _Array]: ...
 def batch_norm_forward(
     x: Any,
     mean: Any,

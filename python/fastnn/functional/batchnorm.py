@@ -52,24 +52,29 @@ def batch_norm(
                 [ 1.]])
     """
     expect_tensors("batch_norm", x=x)
-    optional = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    expect_tensors("batch_norm", **{name: t for name, t in optional.items() if t is not None})
     if x.ndim not in (2, 3, 4):
         raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
-    for name, t in optional.items():
-        if t is not None and t.shape != x.shape[1:2]:
-            raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected {x.shape[1:2]}")
+    channels = x.shape[1:2]
+    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if t is not None:
+            if not isinstance(t, Tensor):
+                expect_tensors("batch_norm", **{name: t})
+            if t.shape != channels:
+                raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected {channels}")
 
     images = x.data if x.ndim != 3 else x.data[:, :, None]  # a signal is an image of one row
     if images.ndim == 4:
         images = ops.to_channels_last(images)
+    mean_data = None if running_mean is None else running_mean.data
+    var_data = None if running_var is None else running_var.data
     if training:
-        mean, var = _batch_statistics(images, running_mean, running_var, momentum)
-    elif running_mean is None or running_var is None:
+        if images.size == images.shape[1]:
+            raise ValueError(f"batch_norm: Expected more than 1 value per channel when training, x has shape {x.shape}")
+        mean, inv_std = ops.batch_norm_statistics(images, eps, mean_data, var_data, momentum)
+    elif mean_data is None or var_data is None:
         raise ValueError("batch_norm: running_mean and running_var are None; expected both unless training")
     else:
-        mean, var = running_mean.data.copy(), running_var.data  # training may change it before backward
-    inv_std = quiet(_inverse_deviation, var, eps)
+        mean, inv_std = mean_data.copy(), quiet(_inverse_deviation, var_data, eps)  # training would change them
     params = mean, inv_std, None if weight is None else weight.data, None if bias is None else bias.data
     inputs = tuple(t for t in (x, weight, bias) if t is not None)
 
@@ -90,25 +95,6 @@ def batch_norm(
         return record(y.reshape(shape), backward, *inputs, *(() if residual is None else (residual,)))
 
     return deferred(finish, x.shape, x.dtype, *inputs)
-
-
-def _batch_statistics(
-    x: Array, running_mean: Tensor | None, running_var: Tensor | None, momentum: float
-) -> tuple[Array, Array]:
-    """Mean and variance of `x`; moves the running ones."""
-    n = x.size // x.shape[1] if x.shape[1] else 0
-    if n == 1:
-        raise ValueError(f"batch_norm: Expected more than 1 value per channel when training, x has shape {x.shape}")
-    mean, var = ops.batch_norm_statistics(x)
-    for running, batch, factor in ((running_mean, mean, 1.0), (running_var, var, n / max(n - 1, 1))):
-        if running is not None and n > 0:
-            quiet(_move, running.data, batch * factor, momentum)
-    return mean, var
-
-
-def _move(running: Array, batch: Array, momentum: float) -> None:
-    running *= 1 - momentum
-    running += momentum * batch
 
 
 def _inverse_deviation(var: Array, eps: float) -> Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from .. import functional as F
@@ -21,7 +23,7 @@ class _BatchNorm(Module):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
-    _expected: tuple[str, ...]  # the shapes of an input, with as many dimensions
+    _expected: ClassVar[dict[int, str]]  # the shape of an input by its number of dimensions
 
     def __init__(
         self,
@@ -66,8 +68,8 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes each channel: any of the shapes that the class names -> the same shape."""
-        if x.ndim not in [shape.count(",") + 1 for shape in self._expected]:
-            expected = " or ".join(self._expected)
+        if x.ndim not in self._expected:
+            expected = " or ".join(self._expected.values())
             raise ValueError(f"{type(self).__name__}: x has shape {x.shape}; expected {expected}")
         mean, var = self.running_mean, self.running_var
         momentum = self.momentum
@@ -120,7 +122,7 @@ class BatchNorm1d(_BatchNorm):
         [[-1.0, -1.0], [1.0, 1.0]]
     """
 
-    _expected = ("(N, C)", "(N, C, L)")
+    _expected: ClassVar = {2: "(N, C)", 3: "(N, C, L)"}
 
 
 class BatchNorm2d(_BatchNorm):
@@ -141,4 +143,4 @@ class BatchNorm2d(_BatchNorm):
         tensor([0.1, 0.1, 0.1])
     """
 
-    _expected = ("(N, C, H, W)",)
+    _expected: ClassVar = {4: "(N, C, H, W)"}
