@@ -85,34 +85,40 @@ struct Blocked {
     return {buffer, stride, 1};
   }
 
+  // What the tile `call` of `calls` fetches of the rows by K at a: where they lie in pieces longer
+  // than a cache line.
+  Ahead<T> ahead(const T* a, int64_t rows, int64_t K, int64_t call, int64_t calls) const {
+    if (s.a_col == 1) return Ahead<T>::share(a, rows, K, s.a_row, call, calls, max_of(1, K));
+    return Ahead<T>::share(a, K, rows, s.a_col, call, calls, max_of(1, K));
+  }
+
   // Adds (or writes) the product of the tiles begin to end, whose rows are `block`, with the packed
-  // panels of b. Where the rows of a follow each other in memory those of the next block are
-  // fetched.
-  void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* packed, int64_t columns,
-                int64_t K, const T* bias, T* c, bool accumulate, bool streaming) const {
+  // panels of b. The rows of the next block, at `next`, are fetched meanwhile.
+  void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* next, const T* packed,
+                int64_t columns, int64_t K, const T* bias, T* c, bool accumulate,
+                bool streaming) const {
     const Term all{0, 0, K};
-    const int64_t count = ceil_div(columns, W), next = (row(end) - row(begin)) * K;
-    const bool fetch = !copying_a && s.a_row == K;
+    const int64_t count = ceil_div(columns, W), calls = (end - begin) * count;
+    int64_t call = 0;
     for (int64_t t = begin; t < end; ++t) {
-      for (int64_t p = 0; p < count; ++p) {
+      for (int64_t p = 0; p < count; ++p, ++call) {
         const int64_t j = p * W;
-        const int64_t rows = row(t + 1) - row(t);
-        const T* const a = block.a + (row(t) - row(begin)) * block.a_row;
-        run_tile<T>(rows, {.a = a,
-                           .a_row = block.a_row,
-                           .a_col = block.a_col,
-                           .b = packed + j * K,
-                           .b_row = W,
-                           .terms = &all,
-                           .n_terms = 1,
-                           .c = c + row(t) * s.c_row + j,
-                           .c_row = s.c_row,
-                           .bias = bias ? bias + j : nullptr,
-                           .columns = min_of(W, columns - j),
-                           .accumulate = accumulate,
-                           .streaming = streaming,
-                           .ahead = fetch ? a + next + rows * K * p / count : nullptr,
-                           .ahead_step = fetch ? ceil_div(rows, count) : 0});
+        const auto [fetched, step] = ahead(next, row(end) - row(begin), K, call, calls);
+        run_tile<T>(row(t + 1) - row(t), {.a = block.a + (row(t) - row(begin)) * block.a_row,
+                                          .a_row = block.a_row,
+                                          .a_col = block.a_col,
+                                          .b = packed + j * K,
+                                          .b_row = W,
+                                          .terms = &all,
+                                          .n_terms = 1,
+                                          .c = c + row(t) * s.c_row + j,
+                                          .c_row = s.c_row,
+                                          .bias = bias ? bias + j : nullptr,
+                                          .columns = min_of(W, columns - j),
+                                          .accumulate = accumulate,
+                                          .streaming = streaming,
+                                          .ahead = fetched,
+                                          .ahead_step = step});
       }
     }
   }
@@ -139,8 +145,8 @@ struct Blocked {
         const int64_t tile0 = tiles * block / row_blocks, tile1 = tiles * (block + 1) / row_blocks;
         const Rows<T> rows = rows_of(a + row(tile0) * s.a_row + k0 * s.a_col,
                                      row(tile1) - row(tile0), K, scratch + b_size);
-        multiply(tile0, tile1, rows, scratch, columns, K, bias && k0 == 0 ? bias + j : nullptr,
-                 c + j, accumulate || k0 > 0, streaming);
+        multiply(tile0, tile1, rows, a + row(tile1) * s.a_row + k0 * s.a_col, scratch, columns, K,
+                 bias && k0 == 0 ? bias + j : nullptr, c + j, accumulate || k0 > 0, streaming);
       }
       k0 += K;
     } while (k0 < s.K);
