@@ -51,6 +51,10 @@ def check(N, C, H, W, K, R, padding, bias=True):
         # A window takes over rounding errors of the tile around it, a tap those of its filter: the largest counts.
         if got.size:
             assert np.all(np.abs(got - run("direct")) <= 1e-5 * scale.max(axis=(2, 3), keepdims=True))
+    _, db = ops.conv2d_backward_weight(dy, x, w.shape, *window, algorithm="winograd")
+    expected, scale = (ref.conv2d_backward_weight(a, x, w.shape, *window)[1] for a in (dy, ady))
+    assert db.shape == (K,)
+    assert np.all(np.abs(db - expected) <= 1e-6 * scale)
 
 
 SHAPES = {

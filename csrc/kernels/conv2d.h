@@ -80,7 +80,7 @@ void winograd_backward_input(const Exec&, const Conv2dShape&, const float* dy, c
                              float* dx);
 size_t winograd_backward_weight_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
-                              float* dw, bool accumulate);
+                              float* dw, float* db, bool accumulate);
 
 namespace {
 

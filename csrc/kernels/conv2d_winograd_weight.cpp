@@ -74,6 +74,7 @@ struct Plan {
   int64_t block_tiles, x_row, dy_row, x_point, dy_point;  // of a thread's transformed x and dy
   int64_t sums_point, sums_split;
   float* sums;
+  float* bias_sums;  // [split][k]
   float* xs;
   float* dys;
   int64_t bytes;
@@ -101,6 +102,7 @@ struct Plan {
     const int64_t workers = min_of(threads, splits * units);
     Pieces pieces(scratch);
     sums = pieces.take<float>(splits * sums_split);
+    bias_sums = pieces.take<float>(splits * s.K);
     xs = pieces.take<float>(workers * points * x_point);
     dys = pieces.take<float>(workers * points * dy_point);
     bytes = static_cast<int64_t>(pieces.bytes());
@@ -174,6 +176,18 @@ struct Plan {
     }
   }
 
+  // Adds n transformed tiles to the sums of dy over all pixels: row 1 of A is all ones, so point
+  // (1, 1) of a tile is the sum of its pixels.
+  void add_bias(int64_t n, int64_t k0, int64_t k1, const float* dyt, float* to, bool first) const {
+    for (int64_t k = k0; k < k1; k += L) {
+      const int64_t valid = min_of(L, k1 - k);
+      V sum{};
+      for (int64_t i = 0; i < n; ++i)
+        sum += load(dyt + (F::points + 1) * dy_point + i * dy_row + k);
+      store(to + k, first ? sum : load(to + k, valid) + sum, valid);
+    }
+  }
+
   // The sums of a split for filters k0 to k1.
   void compute(int64_t split, int64_t k0, int64_t k1, const float* dy, const float* x, float* xt,
                float* dyt) const {
@@ -185,6 +199,7 @@ struct Plan {
         transform(tile, k0, k1, dy, x, xt + (tile - first) * x_row, dyt + (tile - first) * dy_row);
       }
       multiply(end - first, k0, k1, xt, dyt, sums + split * sums_split, block == 0);
+      add_bias(end - first, k0, k1, dyt, bias_sums + split * s.K, block == 0);
     }
   }
 
@@ -221,7 +236,14 @@ struct Plan {
     }
   }
 
-  void run(const Exec& exec, const float* dy, const float* x, float* dw, bool accumulate) const {
+  void add_bias_splits(int64_t k, float* db, bool accumulate) const {
+    float sum = 0;
+    for (int64_t split = 0; split < splits; ++split) sum += bias_sums[split * s.K + k];
+    db[k] = accumulate ? db[k] + sum : sum;
+  }
+
+  void run(const Exec& exec, const float* dy, const float* x, float* dw, float* db,
+           bool accumulate) const {
     const int64_t work = tiles * s.C * unit / max_of(1, splits);  // of an item, a point
     parallel_for(exec, splits * units, 1 + 20000 / (work + 1),
                  [&](int64_t begin, int64_t end, int thread) {
@@ -234,7 +256,10 @@ struct Plan {
                    }
                  });
     parallel_for(exec, panels * s.K, 128, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) transform_back(i / s.K, i % s.K, dw, accumulate);
+      for (int64_t i = begin; i < end; ++i) {
+        transform_back(i / s.K, i % s.K, dw, accumulate);
+        if (db && i < s.K) add_bias_splits(i, db, accumulate);
+      }
     });
   }
 };
@@ -248,9 +273,9 @@ size_t winograd_backward_weight_scratch_bytes(const Conv2dShape& s, int threads)
 }
 
 void winograd_backward_weight(const Exec& exec, const Conv2dShape& s, const float* dy,
-                              const float* x, float* dw, bool accumulate) {
+                              const float* x, float* dw, float* db, bool accumulate) {
   with_winograd_family(s.R, 1, s.P, s.Q, 0, [&]<class F>() {
-    Plan<F>(s, exec.threads, exec.scratch).run(exec, dy, x, dw, accumulate);
+    Plan<F>(s, exec.threads, exec.scratch).run(exec, dy, x, dw, db, accumulate);
   });
 }
 
