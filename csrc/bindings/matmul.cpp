@@ -1,4 +1,7 @@
 // fastnn.ops: matmul.
+#include <utility>
+#include <vector>
+
 #include "arrays.h"
 
 namespace fastnn {
@@ -71,6 +74,9 @@ py::array matmul(py::handle a_object, py::handle b_object) {
                     .b_row = stride(b, 2),
                     .b_col = stride(b, 1),
                     .c_row = N};
+  std::vector<std::pair<int64_t, int64_t>> starts;  // made here: kernels run without the GIL
+  starts.reserve(static_cast<size_t>(products));
+  for (int64_t i = 0; i < products; ++i) starts.emplace_back(offset(a, i), offset(b, i));
   by_type(real_type(op, "a", a), [&]<class T>() {
     const Ops<T>& table = ops<T>();
     const auto kernel = supported(op, table.gemm);
@@ -79,9 +85,10 @@ py::array matmul(py::handle a_object, py::handle b_object) {
     run(
         op, a, [&](int threads) { return table.gemm_scratch_bytes(s, threads); },
         [&](const Exec& exec) {
-          for (int64_t i = 0; i < products; ++i) {
-            kernel(exec, s, a_data + offset(a, i), b_data + offset(b, i), nullptr,
-                   c_data + i * M * N, false);
+          T* c_product = c_data;
+          for (const auto& [a_start, b_start] : starts) {
+            kernel(exec, s, a_data + a_start, b_data + b_start, nullptr, c_product, false);
+            c_product += M * N;
           }
         });
   });

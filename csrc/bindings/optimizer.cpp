@@ -124,6 +124,7 @@ void sgd(const Objects& params, const Objects& grads, const Objects& buffers,
          const std::vector<bool>& first_steps, double lr, double momentum, double dampening,
          double weight_decay, bool nesterov, bool maximize) {
   std::vector<int64_t> steps;
+  steps.reserve(first_steps.size());
   for (const bool first : first_steps) steps.push_back(first ? 1 : 2);
   update("sgd", SgdStep{lr, momentum, dampening, weight_decay, nesterov, maximize}, params, grads,
          {{"buffers", buffers, momentum != 0 ? text("momentum is ", momentum) : ""}}, "first_steps",
