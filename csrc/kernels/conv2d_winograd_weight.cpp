@@ -7,7 +7,7 @@
 // sums[split][point][panel of c][k][c], and at the end the sums are transformed back. Parallel over
 // splits of the tiles, whose number depends on the shape alone, and over k. Every thread transforms
 // the x and dy that it needs itself, x perhaps again: reading what another core has just written
-// takes longer.
+// takes longer (both transformed once for all threads: 31 to 35 ms for 8,64,224 instead of 24).
 #include "conv2d.h"
 #include "winograd.h"
 
