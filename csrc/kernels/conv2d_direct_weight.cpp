@@ -23,6 +23,7 @@ struct Plan {
   Strip strip;
   int64_t taps, rows, tiles, units;  // tiles of `rows` rows a tap; units of work in a split
   int64_t grid_rows, row_blocks, images, splits;  // a strip: grid_rows rows of each of some images
+  bool in_place;                                  // a single panel: dy is read where it lies
   int64_t strip_size, sums_size, panel_size;
   T* sums = nullptr;
   T* panel_buffers = nullptr;  // dy of a strip, one panel, for each thread
@@ -55,7 +56,8 @@ struct Plan {
     splits = min_of(ceil_div(s.N, images),
                     max_of(ceil_div(wanted_items, max_of(1, units)),
                            min_of(wanted_items, most_sums / max_of(1, sums_size))));
-    panel_size = images * grid_rows * s.Q * W;
+    in_place = s.groups == 1 && K <= W;
+    panel_size = in_place ? 0 : images * grid_rows * s.Q * W;
     Pieces pieces(scratch);
     sums = pieces.take<T>(splits * sums_size);
     panel_buffers = pieces.take<T>(threads * panel_size);
@@ -102,7 +104,8 @@ struct Plan {
       if (n == n0) from = got;
       for (int64_t p = p0; p < p1; ++p) {
         term_list[n_terms] = {(n - n0) * image_stride + (p - p0) * s.stride_h * strip.row_stride(),
-                              n_terms * s.Q * W, s.Q};
+                              in_place ? ((n - n0) * s.P + p - p0) * s.Q * K : n_terms * s.Q * W,
+                              s.Q};
         ++n_terms;
       }
     }
@@ -114,27 +117,32 @@ struct Plan {
       const int64_t group = all_panel / panels, k0 = all_panel % panels * W;
       const int64_t r = merged ? tap : tap / s.S, column = merged ? 0 : tap % s.S * s.dilation_w;
       const int64_t row = tile_begin(rows, tiles, tile);
-      if (packed != all_panel) {
+      if (!in_place && packed != all_panel) {
         pack(n0, n1, p0, p1, group * K + k0, min_of(W, K - k0), dy, panel);
+        packed = all_panel;
       }
-      packed = all_panel;
       const auto [next, step] = ahead(next_x, next_dy, n_terms, unit - begin, end - begin);
-      run_tile<T>(
-          tile_begin(rows, tiles, tile + 1) - row,
-          {.a = from + r * s.dilation_h * strip.row_stride() + column * s.C + group * C + row,
-           .a_row = 1,
-           .a_col = s.stride_w * s.C,
-           .b = panel,
-           .b_row = W,
-           .terms = term_list,
-           .n_terms = n_terms,
-           .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
-           .c_row = W,
-           .bias = nullptr,
-           .columns = W,
-           .accumulate = !first,
-           .ahead = next,
-           .ahead_step = step});
+      const TileArgs<T> args{
+          .a = from + r * s.dilation_h * strip.row_stride() + column * s.C + group * C + row,
+          .a_row = 1,
+          .a_col = s.stride_w * s.C,
+          .b = in_place ? dy + (n0 * s.P + p0) * s.Q * K : panel,
+          .b_row = in_place ? K : W,
+          .terms = term_list,
+          .n_terms = n_terms,
+          .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
+          .c_row = W,
+          .bias = nullptr,
+          .columns = min_of(W, K - k0),
+          .accumulate = !first,
+          .ahead = next,
+          .ahead_step = step};
+      const int64_t tile_height = tile_begin(rows, tiles, tile + 1) - row;
+      if (in_place && K % lanes<T> != 0) {
+        run_tile<T, true>(tile_height, args);
+      } else {
+        run_tile<T>(tile_height, args);
+      }
     }
   }
 

@@ -103,7 +103,8 @@ void tile(const TileArgs<T>& t) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
   const int64_t last = t.columns - (NV - 1) * L;  // valid lanes of the last vector
-  const T* ahead = t.ahead;
+  // A prefetch of an unmapped address walks the page tables each time.
+  const T* ahead = t.ahead ? t.ahead : t.a;
   if (t.accumulate) {  // c arrives during the reduction
     for (int i = 0; i < MR; ++i) {
       for (int j = 0; j < NV; ++j) prefetch(t.c + i * t.c_row + j * L);
