@@ -55,29 +55,40 @@ void for_each_block(const Exec& exec, const Layout& l, bool backwards, const F& 
   });
 }
 
-// Calls f(i, c) for each vector of the elements from begin to end: i its first element, c its place
-// in the row; and f(i, c, n) for the n elements left over in a row. load(p, n...) and store(p, v,
-// n...) fit both. f takes what it uses by value: a store of a vector might be one to any variable
-// that it reads through a reference.
-template <class T, class F>
+// Calls f<R>(i, c) for the vectors of the elements from begin to end, R rows at a time, so that
+// what belongs to a column is loaded once for them: i the first element of a vector in the first of
+// these rows, c its place in the row. Rows left over come one by one as f<1>, and the n elements
+// left over in a row as f<R>(i, c, n): load(p, n...) and store(p, v, n...) fit both. f takes what
+// it uses by value: a store of a vector might be one to any variable that it reads through a
+// reference.
+template <class T, int R, class F>
 FASTNN_INLINE void for_each_vector(int64_t begin, int64_t end, int64_t width, const F& f) {
   // Of long rows a page's worth, so that what belongs to the columns stays in L1.
   constexpr int64_t page = 4096 / sizeof(T);
   for (int64_t left = 0; left < width; left += page) {
-    for (int64_t row = begin; row < end; row += width) {
-      const int64_t n = min_of(min_of(width, end - row), left + page);
+    const auto some_rows = [&]<int rows>(int64_t row, int64_t row_end) FASTNN_INLINE_LAMBDA {
       int64_t c = left;
-      for (; c + lanes<T> <= n; c += lanes<T>) f(row + c, c);
-      if (c < n) f(row + c, c, n - c);
+      for (; c + lanes<T> <= row_end; c += lanes<T>) f.template operator()<rows>(row + c, c);
+      if (c < row_end) f.template operator()<rows>(row + c, c, row_end - c);
+    };
+    const int64_t right = min_of(width, left + page);
+    int64_t row = begin;
+    for (; row + R * width <= end; row += R * width) some_rows.template operator()<R>(row, right);
+    for (; row < end; row += width) {
+      some_rows.template operator()<1>(row, min_of(right, end - row));
     }
   }
 }
+
+// Rows at a time where sums are kept. Where arrays are written, one: two take 2.9 ms instead of 2.1
+// for 103 MB.
+constexpr int summed_rows = 4;
 
 // Calls f(first channel, channels) for parts of the channels, for the sums over all blocks.
 constexpr int64_t chunk = 64;
 template <class F>
 void for_each_chunk(const Exec& exec, const Layout& l, const F& f) {
-  const int64_t grain = ceil_div(1 << 12, chunk * max_of(1, l.blocks * l.repeats));
+  const int64_t grain = ceil_div(1 << 13, chunk * max_of(1, l.blocks * l.repeats));
   parallel_for(exec, ceil_div(l.C, chunk), grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) f(i * chunk, min_of(chunk, l.C - i * chunk));
   });
@@ -112,19 +123,25 @@ void block_sums(int64_t begin, int64_t end, int64_t width, const T* x, BlockSums
   using V = Vec<T>;
   const int64_t step = end - begin >= 16 * width ? width : 0;
   const int64_t first_end = min_of(begin + width, end);
-  for_each_vector<T>(
-      begin, first_end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+  for_each_vector<T, 1>(
+      begin, first_end, width, [=]<int>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
         V first[16];
         for (int64_t r = 0; r < 16; ++r) first[r] = load(x + i + r * step, n...);
         store(sums.near + c, sum_of<16>(first) / T(16), n...);  // equal values are their own mean
         store(sums.sum + c, V{}, n...);
         store(sums.squares + c, V{}, n...);
       });
-  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
-    const V d = load(x + i, n...) - load(sums.near + c, n...);
-    store(sums.sum + c, load(sums.sum + c, n...) + d, n...);
-    store(sums.squares + c, fma(d, d, load(sums.squares + c, n...)), n...);
-  });
+  for_each_vector<T, summed_rows>(
+      begin, end, width, [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+        const V near = load(sums.near + c, n...);
+        V d[R], square[R];
+        for (int r = 0; r < R; ++r) {
+          d[r] = load(x + i + r * width, n...) - near;
+          square[r] = d[r] * d[r];
+        }
+        store(sums.sum + c, load(sums.sum + c, n...) + sum_of<R>(d), n...);
+        store(sums.squares + c, load(sums.squares + c, n...) + sum_of<R>(square), n...);
+      });
 }
 
 template <class T>
@@ -135,10 +152,13 @@ void statistics(const Exec& exec, const BatchNormShape& s, const T* x, double ep
     block_sums(begin, end, l.width, x, BlockSums<T>(exec.scratch, b, l.width));
   });
 
-  const double count = static_cast<double>(s.N);
-  const auto moved = [&](T value, double batch) {
-    return static_cast<T>(static_cast<double>(value) * (1 - running.momentum) +
-                          running.momentum * batch);
+  const double by_count = 1 / static_cast<double>(max_of(1, s.N));
+  const auto move = [&](T* kept, const double* batch, double factor, int64_t c0, int64_t n) {
+    if (!kept || s.N == 0) return;
+    for (int64_t c = 0; c < n; ++c) {
+      const double before = (1 - running.momentum) * static_cast<double>(kept[c0 + c]);
+      kept[c0 + c] = static_cast<T>(before + running.momentum * factor * batch[c]);
+    }
   };
   for_each_chunk(exec, l, [&](int64_t c0, int64_t n) {
     // Calls f(values, near[c0], sum[c0], squares[c0]) for each block and repetition.
@@ -157,7 +177,7 @@ void statistics(const Exec& exec, const BatchNormShape& s, const T* x, double ep
       for (int64_t c = 0; c < n; ++c)
         mean_of[c] += values * static_cast<double>(near[c]) + static_cast<double>(sum[c]);
     });
-    for (int64_t c = 0; c < n; ++c) mean_of[c] = s.N > 0 ? mean_of[c] / count : 0;
+    for (int64_t c = 0; c < n; ++c) mean_of[c] *= by_count;
     // About the part's own mean, then about the whole's.
     for_each_part([&](double values, const T* near, const T* sum, const T* squares) {
       const double by_values = 1 / values;
@@ -168,14 +188,12 @@ void statistics(const Exec& exec, const BatchNormShape& s, const T* x, double ep
       }
     });
     for (int64_t c = 0; c < n; ++c) {
-      const int64_t k = c0 + c;
-      const double sum = squares_of[c] < 0 ? 0 : squares_of[c];
-      mean[k] = static_cast<T>(mean_of[c]);
-      inv_std[k] = static_cast<T>(1 / __builtin_sqrt((s.N > 0 ? sum / count : 0) + eps));
-      if (s.N == 0) continue;
-      if (running.mean) running.mean[k] = moved(running.mean[k], mean_of[c]);
-      if (running.var) running.var[k] = moved(running.var[k], sum / (s.N > 1 ? count - 1 : 1));
+      squares_of[c] = squares_of[c] < 0 ? 0 : squares_of[c];
+      mean[c0 + c] = static_cast<T>(mean_of[c]);
+      inv_std[c0 + c] = static_cast<T>(1 / __builtin_sqrt(squares_of[c] * by_count + eps));
     }
+    move(running.mean, mean_of, 1, c0, n);
+    move(running.var, squares_of, 1 / static_cast<double>(max_of(1, s.N - 1)), c0, n);
   });
 }
 
@@ -202,22 +220,31 @@ struct Normalization {
     });
   }
 
+  struct Column {
+    Vec<T> mean, scale, shift;
+    FASTNN_INLINE Vec<T> normalized(Vec<T> x) const { return fma(x - mean, scale, shift); }
+  };
   template <class... Part>
-  FASTNN_INLINE Vec<T> operator()(Vec<T> x, int64_t c, Part... part) const {
-    return fma(x - load(mean + c, part...), load(scale + c, part...), load(shift + c, part...));
+  FASTNN_INLINE Column column(int64_t c, Part... n) const {
+    return {load(mean + c, n...), load(scale + c, n...), load(shift + c, n...)};
   }
 };
 
 template <bool add, bool relu, class T>
-void normalize(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized, const T* x,
-               const T* residual, T* y) {
+void normalize(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
+               const T* x, const T* residual, T* y) {
   using V = Vec<T>;
-  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
-    V v = normalized(load(x + i, n...), c, n...);
-    if constexpr (add) v += load(residual + i, n...);
-    if constexpr (relu) v = v <= V{} ? V{} : v;  // a NaN is not <= 0 and passes
-    store(y + i, v, n...);
-  });
+  for_each_vector<T, 1>(begin, end, width,
+                        [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+                          const auto column = normalization.column(c, n...);
+                          for (int r = 0; r < R; ++r, i += width) {
+                            V v = column.normalized(load(x + i, n...));
+                            if constexpr (add) v += load(residual + i, n...);
+                            if constexpr (relu)
+                              v = v <= V{} ? V{} : v;  // a NaN is not <= 0 and passes
+                            store(y + i, v, n...);
+                          }
+                        });
 }
 
 template <class T>
@@ -240,50 +267,57 @@ void forward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>
 // the same way as forward did: that costs nothing, reading it a tenth of the whole.
 enum class Mask { none, from_x, from_y };
 
-template <Mask mask, class T, class... Part>
-FASTNN_INLINE Vec<T> masked(Vec<T> g, Vec<T> x, const Normalization<T>& normalized, int64_t c,
-                            const T* y, Part... n) {
+template <Mask mask, class T, class Column, class... Part>
+FASTNN_INLINE Vec<T> masked(Vec<T> g, Vec<T> x, const Column& column, const T* y, Part... n) {
   using V = Vec<T>;
-  if constexpr (mask == Mask::from_x) return normalized(x, c, n...) <= V{} ? V{} : g;
+  if constexpr (mask == Mask::from_x) return column.normalized(x) <= V{} ? V{} : g;
   if constexpr (mask == Mask::from_y) return load(y, n...) <= V{} ? V{} : g;
   return g;
 }
 
 // Of each column: sum of g and of g (x - mean). g goes to dresidual, too, if `keep`.
 template <Mask mask, bool keep, class T>
-void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized,
+void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
                    const T* dy, const T* x, const T* y, T* dresidual, T* sum, T* products) {
   using V = Vec<T>;
   const int64_t first_end = min_of(begin + width, end);
-  for_each_vector<T>(begin, first_end, width,
-                     [=](int64_t, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
-                       store(sum + c, V{}, n...);
-                       store(products + c, V{}, n...);
-                     });
-  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
-    const V v = load(x + i, n...), d = v - load(normalized.mean + c, n...);
-    const V g = masked<mask>(load(dy + i, n...), v, normalized, c, y + i, n...);
-    if constexpr (keep) store(dresidual + i, g, n...);
-    store(sum + c, load(sum + c, n...) + g, n...);
-    store(products + c, fma(g, d, load(products + c, n...)), n...);
-  });
+  for_each_vector<T, 1>(begin, first_end, width,
+                        [=]<int>(int64_t, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+                          store(sum + c, V{}, n...);
+                          store(products + c, V{}, n...);
+                        });
+  for_each_vector<T, summed_rows>(
+      begin, end, width, [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+        const auto column = normalization.column(c, n...);
+        V g[R], product[R];
+        for (int r = 0; r < R; ++r, i += width) {
+          const V v = load(x + i, n...);
+          g[r] = masked<mask>(load(dy + i, n...), v, column, y + i, n...);
+          product[r] = g[r] * (v - column.mean);
+          if constexpr (keep) store(dresidual + i, g[r], n...);
+        }
+        store(sum + c, load(sum + c, n...) + sum_of<R>(g), n...);
+        store(products + c, load(products + c, n...) + sum_of<R>(product), n...);
+      });
 }
 
 // dx = scale g, in training + by_x (x - mean) + constant.
 template <Mask mask, bool training, class T>
-void input_gradient(int64_t begin, int64_t end, int64_t width, Normalization<T> normalized,
+void input_gradient(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
                     const T* dy, const T* x, const T* y, const T* by_x, const T* constant, T* dx) {
   using V = Vec<T>;
-  for_each_vector<T>(begin, end, width, [=](int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
-    const V v = training || mask == Mask::from_x ? load(x + i, n...) : V{};
-    const V g = masked<mask>(load(dy + i, n...), v, normalized, c, y + i, n...);
-    V d = load(normalized.scale + c, n...) * g;
-    if constexpr (training) {
-      const V off = v - load(normalized.mean + c, n...);
-      d += fma(load(by_x + c, n...), off, load(constant + c, n...));
-    }
-    store(dx + i, d, n...);
-  });
+  for_each_vector<T, 1>(
+      begin, end, width, [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
+        const auto column = normalization.column(c, n...);
+        const V slope = training ? load(by_x + c, n...) : V{};
+        const V offset = training ? load(constant + c, n...) : V{};
+        for (int r = 0; r < R; ++r, i += width) {
+          const V v = training || mask == Mask::from_x ? load(x + i, n...) : V{};
+          const V g = masked<mask>(load(dy + i, n...), v, column, y + i, n...);
+          const V own = column.scale * g;
+          store(dx + i, training ? own + fma(slope, v - column.mean, offset) : own, n...);
+        }
+      });
 }
 
 template <Mask mask, class T>
@@ -301,7 +335,7 @@ void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormP
     sum_up(begin, end, l.width, normalization, dy, x, y, dresidual, sum, products);
   });
 
-  const double count = static_cast<double>(max_of(1, s.N));
+  const double by_count = 1 / static_cast<double>(max_of(1, s.N));
   for_each_chunk(exec, l, [&](int64_t c0, int64_t n) {
     double sum_of[chunk] = {}, products_of[chunk] = {};
     for (int64_t i = 0; i < l.blocks * l.repeats; ++i) {
@@ -317,14 +351,19 @@ void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormP
     for (int64_t c = 0; c < n; ++c) {
       const int64_t k = c0 + c;
       const double inv_std = static_cast<double>(p.inv_std[k]);
-      const double scale = p.w ? inv_std * static_cast<double>(p.w[k]) : inv_std;
-      if (dw) dw[k] = static_cast<T>(inv_std * products_of[c]);
-      if (db) db[k] = static_cast<T>(sum_of[c]);
-      for (int64_t i = k; i < l.width; i += s.C) {
-        by_x[i] = static_cast<T>(-scale * inv_std * inv_std * products_of[c] / count);
-        constant[i] = static_cast<T>(-scale * sum_of[c] / count);
+      const double scale = -static_cast<double>(normalization.scale[k]) * by_count;
+      by_x[k] = static_cast<T>(scale * inv_std * inv_std * products_of[c]);
+      constant[k] = static_cast<T>(scale * sum_of[c]);
+      products_of[c] *= inv_std;
+    }
+    for (int64_t i = c0 + s.C; i < l.width; i += s.C) {
+      for (int64_t c = 0; c < n; ++c) {
+        by_x[i + c] = by_x[c0 + c];
+        constant[i + c] = constant[c0 + c];
       }
     }
+    for (int64_t c = 0; dw && c < n; ++c) dw[c0 + c] = static_cast<T>(products_of[c]);
+    for (int64_t c = 0; db && c < n; ++c) db[c0 + c] = static_cast<T>(sum_of[c]);
   });
 
   if (!dx) return;
