@@ -431,6 +431,44 @@ def test_changes_in_place_come_after_what_was_computed_before_them(rng):
         assert_array_equal(result.numpy(), results[0].numpy())
 
 
+def sgd_step(m):
+    for param in m.parameters():
+        param.grad = fastnn.ones(4)
+    fastnn.optim.SGD(m.parameters(), 1.0).step()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        sgd_step,
+        lambda m: m.load_state_dict({name: np.full_like(value, 3) for name, value in m.state_dict().items()}),
+        lambda m: nn.init.constant_(m.bn.weight, 5.0),
+    ],
+)
+def test_changes_of_parameters_come_after_what_was_computed_before_them(rng, change):
+    def forward(m, x):
+        y = m.bn(x)
+        change(m)
+        return y
+
+    x = fastnn.tensor(images(rng, 3, 4, 5, 6))
+    y, expected = (call(Written(forward), x) for call in (Written.__call__, Written.forward))
+    assert_array_equal(y.detach().numpy(), expected.detach().numpy())
+    with pytest.raises(RuntimeError, match="changed in place"):
+        y.sum().backward()
+
+
+def test_a_result_can_be_made_a_leaf(rng):
+    def forward(m, x):
+        m.features = m.bn(x)
+        m.features.requires_grad = True
+        return F.relu(m.features)
+
+    model = Written(forward).requires_grad_(False)
+    model(fastnn.tensor(images(rng, 3, 4, 5, 6))).sum().backward()
+    assert_array_equal(model.features.grad.numpy(), model.features.detach().numpy() > 0)
+
+
 def test_grad_mode_is_that_of_each_operation(rng):
     x = images(rng, 3, 4, 5, 6)
 
@@ -497,6 +535,20 @@ def test_other_threads_defer_nothing(rng):
 
     Written(forward)(fastnn.tensor(images(rng, 3, 4, 5, 6)))
     assert kinds == [fastnn.Tensor, Deferred]
+
+
+def test_other_threads_extend_nothing(rng):
+    kinds = []
+
+    def forward(m, x):
+        y = m.bn(x)
+        thread = threading.Thread(target=lambda: kinds.append(type(F.relu(y))))
+        thread.start()
+        thread.join()
+        return y
+
+    Written(forward)(fastnn.tensor(images(rng, 3, 4, 5, 6)))
+    assert kinds == [fastnn.Tensor]
 
 
 def test_saves_no_more_than_it_needs(rng):

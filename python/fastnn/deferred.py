@@ -7,8 +7,9 @@ else asks for the values runs it. Models are written as ever, and nothing can te
 
 - Fused is only what nobody can see. A tensor that is still held somewhere, or whose values were asked for, when the
   extension runs is its input as always.
-- The outermost call of a module runs all recipes before it returns, and so does every change of a tensor in place: a
-  recipe sees the inputs and parameters of its operation as they were.
+- The outermost call of a module runs all recipes before it returns, and so does every change of a tensor in place, by
+  an optimizer, an initializer or `load_state_dict`, too: a recipe sees the inputs and parameters of its operation as
+  they were. What is written into `t.data` through NumPy it cannot know of.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Deferred(Tensor):
             result = recipe.run()
             _node.__set__(self, result._node)
             _data.__set__(self, result.data)
-            self.__class__ = Tensor  # type: ignore[assignment]
+        self.__class__ = Tensor  # type: ignore[assignment]
 
     @property
     def data(self) -> Array:
@@ -171,6 +172,8 @@ class Deferred(Tensor):
     def _extended(self, step: Callable[[Tensor], Tensor], residual: Tensor | None) -> Recipe | None:
         recipe = _data.__get__(self)
         if not isinstance(recipe, Recipe) or recipe.relu or recipe.recording != mode.grad_enabled:
+            return None
+        if mode.deferred is None or self.requires_grad != recipe.requires_grad:  # another thread; a new leaf
             return None
         if residual is None:
             relu, residual, requires_grad = True, recipe.residual, recipe.requires_grad

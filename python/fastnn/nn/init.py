@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..random import default_generator
+from ..tape import run_deferred
 from ..tensor import Tensor
 
 _T = TypeVar("_T", bound=Tensor)
@@ -157,6 +158,7 @@ def _check(name: str, tensor: Tensor) -> None:
 
 def _fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
     _check(name, tensor)
+    run_deferred()  # with the values that they were to see
     if tensor.data.flags.c_contiguous:  # block by block: the same numbers, without a float64 copy of a large weight
         elements = tensor.data.reshape(-1)
         for start in range(0, elements.size, _BLOCK):

@@ -345,6 +345,7 @@ class Module:
             arrays[name] = array
         if errors:
             raise RuntimeError("\n  ".join([f"load_state_dict: errors for {type(self).__name__}:", *errors]))
+        run_deferred()  # with the values that they were to see
         for name, array in arrays.items():
             np.copyto(own[name].data, array, casting="unsafe")
             own[name]._version += 1

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from ..tape import run_deferred
 from ..tensor import Tensor, as_tensor, enable_grad
 
 Array: TypeAlias = NDArray[Any]
@@ -92,6 +93,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        run_deferred()  # with the parameters that they were to see
         for group in self.param_groups:
             params = [param for param in group["params"] if param.grad is not None]
             if params:
