@@ -115,15 +115,13 @@ class Plan {
         sums(static_cast<T*>(scratch)) {
     const int64_t row = (s.stride_h * s.W + s.Q) * s.C * static_cast<int64_t>(sizeof(T));
     strip = max_of(1, strip_bytes / row);
-    // One vector along whole rows needs its sums once a row; but where pixels lie a large power of
-    // two apart, what it reads competes for few sets of L1. (3 x 3, two threads, whole rows and
-    // 8 x 8: 144 channels 1.9 and 3.5 ms, 512 channels 0.81 and 0.51 ms.)
-    if (s.C * static_cast<int64_t>(sizeof(T)) % 512 == 0) {
-      most_pixels = most_vectors = 8;
-    } else {
-      most_pixels = 64;
-      most_vectors = 1;
-    }
+    // One vector along whole rows loads and stores its sums once a row; but where pixels lie a
+    // large power of two apart, what it reads competes for few sets of L1. (3 x 3, whole rows and 8
+    // x 8: 128 channels of 56 x 56 3.0 and 3.5 ms, 144 channels 1.7 and 3.5, 512 of 14 x 14 0.81
+    // and 0.51.)
+    const bool few_sets = s.C * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
+    most_pixels = few_sets ? 8 : 64;
+    most_vectors = few_sets ? 8 : 1;
   }
 
   size_t bytes() const { return static_cast<size_t>(splits * split_size()) * sizeof(T); }
@@ -248,21 +246,21 @@ class Plan {
   }
 
   // The part of the next row of dy, and of the rows of x that it reads first, that the same vectors
-  // will need. (32 x 128 x 56 x 56, 3 x 3, forward and backward-weight: 2.6 and 4.3 ms become 1.8
-  // and 3.0.)
-  void prefetch_next(int64_t row, Range pixels, int64_t v0, int64_t v1, const T* dy,
-                     const T* x) const {
+  // will need. (3 x 3, 144 channels of 56 x 56: 3.0 ms without, and with a prefetch to L2 only, are
+  // 1.7.) Inlined, because GCC takes a call that only prefetches for one without effect.
+  FASTNN_INLINE void prefetch_next(int64_t row, Range pixels, int64_t v0, int64_t v1, const T* dy,
+                                   const T* x) const {
     if (row + 1 == s.N * s.P) return;
     const int64_t channels = min_of(v1 * L, s.C) - v0 * L;
     for (int64_t q = pixels.begin; q < pixels.end; ++q)
-      prefetch(dy + ((row + 1) * s.Q + q) * s.C + v0 * L, channels);
+      prefetch_to_l1(dy + ((row + 1) * s.Q + q) * s.C + v0 * L, channels);
     const int64_t last = row % s.P * s.stride_h - s.pad_h + (s.R - 1) * s.dilation_h;
     for (int64_t i = 1; i <= s.stride_h; ++i) {
       const int64_t h = row / s.P * s.H + last + i;  // may lie in the next image
       if (h < 0 || h >= s.N * s.H) continue;
       const int64_t end = s.W * pixels.end / s.Q;
       for (int64_t w = s.W * pixels.begin / s.Q; w < end; ++w)
-        prefetch(x + (h * s.W + w) * s.C + v0 * L, channels);
+        prefetch_to_l1(x + (h * s.W + w) * s.C + v0 * L, channels);
     }
   }
 
