@@ -27,6 +27,18 @@ LAYERS = [
     ("Conv2d", (3, 8, 3), {"bias": False, "padding": 1}, (1, 3, 6, 6)),
     ("Conv2d", (3, 8, (3, 5)), {"padding": "same", "dilation": (1, 2)}, (1, 3, 7, 9)),
     ("Conv2d", (3, 8, 4), {"padding": "valid"}, (1, 3, 6, 6)),
+    ("Conv2d", (3, 8, (2, 4)), {"padding": "same", "dilation": (3, 1)}, (2, 3, 6, 6)),
+    ("Conv2d", (8, 8, 3), {"padding": 1, "groups": 8}, (2, 8, 6, 7)),
+    ("Conv1d", (3, 8, 3), {}, (2, 3, 9)),
+    ("Conv1d", (4, 6, (5,)), {"stride": 2, "padding": (1,), "dilation": 2, "groups": 2, "bias": False}, (2, 4, 15)),
+    ("Conv1d", (3, 8, 4), {"padding": "same"}, (2, 3, 9)),
+    ("Conv1d", (3, 8, 4), {"padding": "valid"}, (3, 9)),
+    ("ConvTranspose1d", (4, 6, 3), {}, (2, 4, 9)),
+    ("ConvTranspose1d", (4, 6, 4, 2, 1, 1), {"groups": 2, "dilation": 3}, (4, 9)),
+    ("ConvTranspose2d", (4, 6, 3), {"bias": False}, (2, 4, 5, 6)),
+    ("ConvTranspose2d", (4, 6, (4, 3), 2, (1, 0), (1, 0)), {"groups": 2}, (2, 4, 5, 6)),
+    ("ConvTranspose2d", (8, 8, 3, 2, 1, 1), {"groups": 8, "dilation": 2}, (2, 8, 5, 4)),
+    ("ConvTranspose2d", (4, 3, 2), {"stride": (2, 1), "dilation": (3, 2), "output_padding": (2, 1)}, (4, 5, 6)),
     ("MaxPool2d", (2,), {}, (2, 3, 7, 6)),
     ("MaxPool2d", ((3, 2),), {"stride": 2, "padding": 1, "dilation": (1, 2), "ceil_mode": True}, (2, 3, 9, 8)),
     ("AvgPool2d", (2,), {}, (2, 3, 7, 6)),
@@ -44,6 +56,7 @@ LAYERS = [
 NAMES = [f"{name}{args}{kwargs}" for name, args, kwargs, _ in LAYERS]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")  # of PyTorch
 @pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS, ids=NAMES)
 def test_layer_against_torch(name, args, kwargs, shape):
     torch = pytest.importorskip("torch")
@@ -249,7 +262,20 @@ def test_dropout_wants_floating_point():
         (lambda: nn.Conv2d(3, 3, 3, padding_mode="reflect"), ValueError, "'reflect'; supported is 'zeros'"),
         (lambda: nn.Conv2d(3, 3, 3, padding="full"), ValueError, "'full'; expected integers, 'same' or 'valid'"),
         (lambda: nn.Conv2d(3, 3, 3, 2, "same"), ValueError, r"'same' needs stride 1, not \(2, 2\)"),
-        (lambda: nn.Conv2d(3, 3, (3, 4), padding="same"), ValueError, "differ between the two sides"),
+        (lambda: nn.Conv1d(3, 3, (3, 3)), ValueError, r"Conv1d: kernel_size is \(3, 3\); expected one integer$"),
+        (
+            lambda: nn.Conv1d(3, 4, 3, groups=2),
+            ValueError,
+            "in_channels is 3; expected a multiple of groups, 2",
+        ),
+        (lambda: nn.Conv1d(3, 3, 3, 2, "same"), ValueError, r"Conv1d: padding 'same' needs stride 1, not \(2,\)"),
+        (
+            lambda: nn.ConvTranspose2d(3, 3, 3, padding="same"),
+            TypeError,
+            "ConvTranspose2d: padding is 'same'",
+        ),
+        (lambda: nn.ConvTranspose2d(3, 3, 3, output_padding=1), ValueError, "less than stride or dilation"),
+        (lambda: nn.ConvTranspose1d(3, 3, 3, output_padding=-1), ValueError, "output_padding is -1"),
         (lambda: nn.MaxPool2d(2, return_indices=True), NotImplementedError, "return_indices"),
         (lambda: nn.Subsampling2d(0, 2), ValueError, "Subsampling2d: channels is 0"),
         (lambda: nn.Subsampling2d(3, 0), ValueError, "Subsampling2d: kernel_size is 0"),

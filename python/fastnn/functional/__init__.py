@@ -2,7 +2,7 @@
 
 from .activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softsign, tanh
 from .batchnorm import batch_norm
-from .conv import conv2d
+from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from .dropout import dropout, dropout2d
 from .linear import linear
 from .loss import cross_entropy, mse_loss
@@ -26,7 +26,10 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cross_entropy",
     "dropout",
     "dropout2d",

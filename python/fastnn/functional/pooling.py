@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from .. import ops
 from ..tensor import Array, Tensor, expect_tensors, is_grad_enabled, record
+from .rows import as_rows, of_row
 
 IntPair: TypeAlias = int | Sequence[int]
 IntOne: TypeAlias = int | Sequence[int]
@@ -110,9 +111,9 @@ def max_pool1d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """The largest element of each window, as `max_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
-    rows = _as_rows("max_pool1d", x)
+    rows = as_rows("max_pool1d", x)
     stride = kernel_size if stride is None else stride
-    window = _of_row(kernel_size, 1), _of_row(stride, 1), _of_row(padding, 0), _of_row(dilation, 1)
+    window = of_row(kernel_size, 1), of_row(stride, 1), of_row(padding, 0), of_row(dilation, 1)
     return max_pool2d(rows, *window, ceil_mode).squeeze(-2)
 
 
@@ -125,9 +126,9 @@ def avg_pool1d(
     count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window, as `avg_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
-    rows = _as_rows("avg_pool1d", x)
+    rows = as_rows("avg_pool1d", x)
     stride = kernel_size if stride is None else stride
-    window = _of_row(kernel_size, 1), _of_row(stride, 1), _of_row(padding, 0)
+    window = of_row(kernel_size, 1), of_row(stride, 1), of_row(padding, 0)
     return avg_pool2d(rows, *window, ceil_mode, count_include_pad).squeeze(-2)
 
 
@@ -199,12 +200,12 @@ def adaptive_avg_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
 
 def adaptive_max_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
     """The largest element of each of P windows, see `adaptive_max_pool2d`: (N, C, L) -> (N, C, P), (C, L) -> (C, P)."""
-    return adaptive_max_pool2d(_as_rows("adaptive_max_pool1d", x), _of_row(output_size, 1)).squeeze(-2)
+    return adaptive_max_pool2d(as_rows("adaptive_max_pool1d", x), of_row(output_size, 1)).squeeze(-2)
 
 
 def adaptive_avg_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
     """The mean of each of P windows, see `adaptive_avg_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
-    return adaptive_avg_pool2d(_as_rows("adaptive_avg_pool1d", x), _of_row(output_size, 1)).squeeze(-2)
+    return adaptive_avg_pool2d(as_rows("adaptive_avg_pool1d", x), of_row(output_size, 1)).squeeze(-2)
 
 
 def _is_batched(name: str, x: Tensor) -> bool:
@@ -212,18 +213,3 @@ def _is_batched(name: str, x: Tensor) -> bool:
     if x.ndim not in (3, 4):
         raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
     return x.ndim == 4
-
-
-def _as_rows(name: str, x: Tensor) -> Tensor:
-    """Sequences as images of one row."""
-    expect_tensors(name, x=x)
-    if x.ndim not in (2, 3):
-        raise ValueError(f"{name}: x has shape {x.shape}; expected (N, C, L) or (C, L)")
-    return x.unsqueeze(-2)
-
-
-def _of_row(value: OutputSize, vertical: int) -> tuple[int, int]:
-    """What applies to sequences, an int or a sequence of one, for images of one row."""
-    if isinstance(value, Sequence) and len(value) == 1:
-        value = value[0]
-    return vertical, value  # type: ignore[return-value]  # checked by the op

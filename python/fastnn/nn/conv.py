@@ -3,16 +3,148 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import ClassVar
 
 from .. import functional as F
 from .. import ops
 from ..tensor import Parameter, Tensor
 from . import init
 from .module import Module
-from .sizes import IntPair, checked_pair, checked_size
+from .sizes import IntPair, checked_size, checked_sizes
 
 
-class Conv2d(Module):
+class _Conv(Module):
+    """What all convolutions of `dimensions` dimensions share: arguments, parameters and their initial values."""
+
+    weight: Parameter
+    bias: Parameter | None
+    padding: tuple[int, ...] | str
+    dimensions: ClassVar[int]
+    transposed: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair,
+        padding: IntPair | str,
+        dilation: IntPair,
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+    ) -> None:
+        super().__init__()
+        self.in_channels = checked_size(f"{self._name}: in_channels", in_channels)
+        self.out_channels = checked_size(f"{self._name}: out_channels", out_channels)
+        self.kernel_size = self._sizes("kernel_size", kernel_size)
+        self.stride = self._sizes("stride", stride)
+        self.dilation = self._sizes("dilation", dilation)
+        self.groups = checked_size(f"{self._name}: groups", groups)
+        for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
+            if channels % self.groups:
+                raise ValueError(f"{self._name}: {name} is {channels}; expected a multiple of groups, {self.groups}")
+        if padding_mode != "zeros":
+            raise ValueError(f"{self._name}: padding_mode is {padding_mode!r}; supported is 'zeros'")
+        self.padding_mode = padding_mode
+        if isinstance(padding, str) and not self.transposed:
+            if padding not in ("same", "valid"):
+                raise ValueError(f"{self._name}: padding is {padding!r}; expected integers, 'same' or 'valid'")
+            if padding == "same" and max(self.stride) > 1:
+                raise ValueError(f"{self._name}: padding 'same' needs stride 1, not {self.stride}")
+            self.padding = padding
+        else:
+            self.padding = self._sizes("padding", padding, minimum=0)
+        self.output_padding = (0,) * self.dimensions
+
+        first, second = self.out_channels, self.in_channels
+        if self.transposed:
+            first, second = second, first
+        self.weight = Parameter(ops.empty((first, second // self.groups, *self.kernel_size)))
+        self.register_parameter("bias", Parameter(ops.empty((self.out_channels,))) if bias else None)
+        self.reset_parameters()
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _sizes(self, name: str, value: IntPair | str, minimum: int = 1) -> tuple[int, ...]:
+        return checked_sizes(f"{self._name}: {name}", value, self.dimensions, minimum)
+
+    def reset_parameters(self) -> None:
+        """Draws weight and bias anew."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
+            init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """The sizes, and what differs from the defaults."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0,) * self.dimensions:
+            text += f", padding={self.padding}"
+        if self.dilation != (1,) * self.dimensions:
+            text += f", dilation={self.dilation}"
+        if any(self.output_padding):
+            text += f", output_padding={self.output_padding}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        return text
+
+
+class Conv1d(_Conv):
+    """One-dimensional convolution (cross-correlation): (N, in_channels, L) -> (N, out_channels, Q).
+
+    Q = (L + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: size of the window.
+        stride: step of the window.
+        padding: zeros added on each side; "valid" is 0, "same" keeps the size (with stride 1).
+        dilation: distance of the window's elements.
+        groups: groups of channels that are convolved apart; divides both numbers of channels.
+        bias: whether there is a bias.
+        padding_mode: "zeros" is the only one that is supported.
+
+    Attributes:
+        weight: (out_channels, in_channels / groups, kernel_size), initialised as in PyTorch: uniform in
+            +-1 / sqrt(fan_in), fan_in = in_channels / groups * kernel_size.
+        bias: (out_channels,) or None, initialised in the same interval.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import nn
+        >>> nn.Conv1d(3, 8, 3, stride=2, padding=1)(fastnn.ones(4, 3, 32)).shape
+        (4, 8, 16)
+    """
+
+    dimensions = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair | str = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, L) -> (N, out_channels, Q)."""
+        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+class Conv2d(_Conv):
     """Two-dimensional convolution (cross-correlation): (N, in_channels, H, W) -> (N, out_channels, P, Q).
 
     P = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1, and Q from W likewise.
@@ -22,8 +154,7 @@ class Conv2d(Module):
         out_channels: channels of the output.
         kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
         stride: step of the window.
-        padding: rows and columns of zeros added on each side; "valid" is 0, "same" keeps the size (with stride 1 and an
-            even dilation * (kernel_size - 1)).
+        padding: rows and columns of zeros added on each side; "valid" is 0, "same" keeps the size (with stride 1).
         dilation: distance of the window's elements.
         groups: groups of channels that are convolved apart; divides both numbers of channels.
         bias: whether there is a bias.
@@ -41,8 +172,7 @@ class Conv2d(Module):
         (4, 8, 16, 16)
     """
 
-    weight: Parameter
-    bias: Parameter | None
+    dimensions = 2
 
     def __init__(
         self,
@@ -56,65 +186,119 @@ class Conv2d(Module):
         bias: bool = True,
         padding_mode: str = "zeros",
     ) -> None:
-        super().__init__()
-        self.in_channels = checked_size("Conv2d: in_channels", in_channels)
-        self.out_channels = checked_size("Conv2d: out_channels", out_channels)
-        self.kernel_size = checked_pair("Conv2d: kernel_size", kernel_size)
-        self.stride = checked_pair("Conv2d: stride", stride)
-        self.dilation = checked_pair("Conv2d: dilation", dilation)
-        self.groups = checked_size("Conv2d: groups", groups)
-        for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
-            if channels % self.groups:
-                raise ValueError(f"Conv2d: {name} is {channels}; expected a multiple of groups, {self.groups}")
-        if padding_mode != "zeros":
-            raise ValueError(f"Conv2d: padding_mode is {padding_mode!r}; supported is 'zeros'")
-        self.padding_mode = padding_mode
-        self.padding: tuple[int, int] | str
-        if isinstance(padding, str):
-            self.padding, self._padding = padding, self._named_padding(padding)
-        else:
-            self.padding = self._padding = checked_pair("Conv2d: padding", padding, minimum=0)
-
-        shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
-        self.weight = Parameter(ops.empty(shape))
-        self.register_parameter("bias", Parameter(ops.empty((self.out_channels,))) if bias else None)
-        self.reset_parameters()
-
-    def _named_padding(self, padding: str) -> tuple[int, int]:
-        if padding == "valid":
-            return 0, 0
-        if padding != "same":
-            raise ValueError(f"Conv2d: padding is {padding!r}; expected integers, 'same' or 'valid'")
-        if self.stride != (1, 1):
-            raise ValueError(f"Conv2d: padding 'same' needs stride 1, not {self.stride}")
-        total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        if any(t % 2 for t in total):
-            raise ValueError(
-                f"Conv2d: padding 'same' with kernel_size {self.kernel_size} and dilation {self.dilation} would differ "
-                "between the two sides; supported is an even dilation * (kernel_size - 1)"
-            )
-        return total[0] // 2, total[1] // 2
-
-    def reset_parameters(self) -> None:
-        """Draws weight and bias anew."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        if self.bias is not None:
-            bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
-            init.uniform_(self.bias, -bound, bound)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, P, Q)."""
-        return F.conv2d(x, self.weight, self.bias, self.stride, self._padding, self.dilation, self.groups)
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def extra_repr(self) -> str:
-        """The sizes, and what differs from the defaults."""
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        if self.padding != (0, 0):
-            text += f", padding={self.padding}"
-        if self.dilation != (1, 1):
-            text += f", dilation={self.dilation}"
-        if self.groups != 1:
-            text += f", groups={self.groups}"
-        if self.bias is None:
-            text += ", bias=False"
-        return text
+
+class _ConvTranspose(_Conv):
+    """A convolution's adjoint: the sizes of its output depend on `output_padding`, or on a size that the call names."""
+
+    padding: tuple[int, ...]
+    transposed = True
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair = 0,
+        output_padding: IntPair = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: IntPair = 1,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+        self.output_padding = self._sizes("output_padding", output_padding, minimum=0)
+        if any(o >= max(s, d) for o, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
+            raise ValueError(
+                f"{self._name}: output_padding is {self.output_padding}; expected less than stride or dilation"
+            )
+
+    def _output_padding(self, x: Tensor, output_size: Sequence[int] | None) -> tuple[int, ...]:
+        """What makes the output as large as `output_size` says: its last dimensions, or all."""
+        if output_size is None:
+            return self.output_padding
+        if len(output_size) not in (self.dimensions, self.dimensions + 2):
+            raise ValueError(f"{self._name}: output_size is {output_size!r}; expected {self.dimensions} integers")
+        wanted = checked_sizes(f"{self._name}: output_size", output_size[-self.dimensions :], self.dimensions)
+        smallest = [
+            (n - 1) * s - 2 * p + d * (k - 1) + 1
+            for n, s, p, d, k in zip(
+                x.shape[-self.dimensions :], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+            )
+        ]
+        more = tuple(w - m for w, m in zip(wanted, smallest, strict=True))
+        if any(not 0 <= m < s for m, s in zip(more, self.stride, strict=True)):
+            largest = [m + s - 1 for m, s in zip(smallest, self.stride, strict=True)]
+            raise ValueError(f"{self._name}: output_size is {wanted}; expected {smallest} to {largest}")
+        return more
+
+
+class ConvTranspose1d(_ConvTranspose):
+    """One-dimensional transposed convolution: (N, in_channels, Q) -> (N, out_channels, L).
+
+    L = (Q - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1. Arguments as
+    `ConvTranspose2d`, each one integer.
+
+    Attributes:
+        weight: (in_channels, out_channels / groups, kernel_size), initialised as in PyTorch.
+        bias: (out_channels,) or None.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import nn
+        >>> nn.ConvTranspose1d(8, 3, 4, stride=2, padding=1)(fastnn.ones(4, 8, 16)).shape
+        (4, 3, 32)
+    """
+
+    dimensions = 1
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """(N, in_channels, Q) -> (N, out_channels, L); of the sizes that are possible, `output_size`."""
+        more = self._output_padding(x, output_size)
+        window = self.stride, self.padding, more, self.groups, self.dilation
+        return F.conv_transpose1d(x, self.weight, self.bias, *window)
+
+
+class ConvTranspose2d(_ConvTranspose):
+    """Two-dimensional transposed convolution: (N, in_channels, P, Q) -> (N, out_channels, H, W).
+
+    H = (P - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1, and W from Q likewise. It is
+    what `Conv2d` with the same arguments does to the gradient of its output.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
+        stride: step of the window over the output.
+        padding: rows and columns that are cut off on each side of the output.
+        output_padding: rows and columns that the output has more behind; less than stride or dilation.
+        groups: groups of channels that are convolved apart; divides both numbers of channels.
+        bias: whether there is a bias.
+        dilation: distance of the window's elements.
+        padding_mode: "zeros" is the only one that is supported.
+
+    Attributes:
+        weight: (in_channels, out_channels / groups, kernel height, kernel width), initialised as in PyTorch: uniform in
+            +-1 / sqrt(fan), fan = out_channels / groups * kernel elements.
+        bias: (out_channels,) or None, initialised in the same interval.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import nn
+        >>> nn.ConvTranspose2d(8, 3, 4, stride=2, padding=1)(fastnn.ones(4, 8, 16, 16)).shape
+        (4, 3, 32, 32)
+    """
+
+    dimensions = 2
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """(N, in_channels, P, Q) -> (N, out_channels, H, W); of the sizes that are possible, `output_size`."""
+        more = self._output_padding(x, output_size)
+        window = self.stride, self.padding, more, self.groups, self.dilation
+        return F.conv_transpose2d(x, self.weight, self.bias, *window)

@@ -20,11 +20,16 @@ def checked_size(name: str, value: Any, minimum: int = 1) -> int:
     return size
 
 
+def checked_sizes(name: str, value: Any, count: int, minimum: int = 1) -> tuple[int, ...]:
+    """One integer for all of `count` dimensions, or one for each."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (checked_size(name, value, minimum),) * count
+    if len(value) != count:
+        raise ValueError(f"{name} is {value!r}; expected one integer{' or two' if count == 2 else ''}")
+    return tuple(checked_size(name, v, minimum) for v in value)
+
+
 def checked_pair(name: str, value: Any, minimum: int = 1) -> tuple[int, int]:
     """One integer for both image dimensions, or one for each: (vertical, horizontal)."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        size = checked_size(name, value, minimum)
-        return size, size
-    if len(value) != 2:
-        raise ValueError(f"{name} is {value!r}; expected one integer or two")
-    return checked_size(name, value[0], minimum), checked_size(name, value[1], minimum)
+    vertical, horizontal = checked_sizes(name, value, 2, minimum)
+    return vertical, horizontal
