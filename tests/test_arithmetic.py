@@ -195,6 +195,20 @@ def test_cat_of_other_types():
     assert fastnn.cat([fastnn.tensor([True]), fastnn.tensor([False])]).tolist() == [True, False]
 
 
+def test_cat_of_float16_is_recorded():
+    x = fastnn.tensor([1.0, 2.0], requires_grad=True)
+    fastnn.cat([x.astype(np.float16), x.astype(np.float16) * 3]).sum().backward()
+    assert x.grad.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+@pytest.mark.parametrize("shape", [(1,), (2, 2)])
+def test_cat_names_the_tensor_that_does_not_fit(shape, dtype):
+    tensors = [fastnn.Tensor(np.ones((1, 3), dtype)), fastnn.Tensor(np.ones(shape, dtype))]
+    with pytest.raises(ValueError, match=r"cat: tensors\[1\] has shape \(.*\); expected \(1, 3\) but for dimension 0"):
+        fastnn.cat(tensors)
+
+
 def test_cat_says_what_is_wrong():
     x = fastnn.ones(2, 3)
     with pytest.raises(ValueError, match="cat: there are no tensors"):
@@ -203,7 +217,7 @@ def test_cat_says_what_is_wrong():
         fastnn.cat([x, np.ones((2, 3))])
     with pytest.raises(IndexError, match="cat: dimension 2 is out of range"):
         fastnn.cat([x, x], 2)
-    with pytest.raises(ValueError, match=r"cat: arrays\[1\] has shape \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"cat: tensors\[1\] has shape \(3, 2\)"):
         fastnn.cat([x, fastnn.ones(3, 2)])
     with pytest.raises(ValueError, match=r"stack: tensors\[1\] has shape \(3, 2\); expected \(2, 3\)"):
         fastnn.stack([x, fastnn.ones(3, 2)])

@@ -55,16 +55,18 @@ def _joined(name: str, tensors: list[Tensor], dim: int) -> Tensor:
     if not tensors:
         raise ValueError(f"{name}: there are no tensors; expected one or more")
     expect_tensors(name, **{f"tensors[{i}]": t for i, t in enumerate(tensors)})
-    axis = one_axis(name, dim, tensors[0].ndim)
+    first = tensors[0].shape
+    axis = one_axis(name, dim, len(first))
+    for i, t in enumerate(tensors):
+        if t.ndim != len(first) or t.shape[:axis] + t.shape[axis + 1 :] != first[:axis] + first[axis + 1 :]:
+            raise ValueError(f"{name}: tensors[{i}] has shape {t.shape}; expected {first} but for dimension {axis}")
     dtypes = [t.dtype for t in tensors]
     dtype = np.result_type(*([d for d in dtypes if d.kind == "f"] or dtypes))  # integers do not widen floats
     tensors = [t if t.dtype == dtype else t.astype(dtype) for t in tensors]
-    arrays = [t.data for t in tensors]
-    if dtype.char not in "fd":
-        return Tensor(np.concatenate(arrays, axis))
-    sizes = [a.shape[axis] if a.ndim > axis else 0 for a in arrays]
+    arrays, sizes = [t.data for t in tensors], [t.shape[axis] for t in tensors]
+    has_kernel = dtype.char in "fd"
 
     def backward(dy: Array) -> tuple[Array, ...]:
-        return tuple(ops.split(dy, sizes, axis))
+        return tuple(ops.split(dy, sizes, axis) if has_kernel else np.split(dy, np.cumsum(sizes)[:-1], axis))
 
-    return record(ops.cat(arrays, axis), backward, *tensors)
+    return record(ops.cat(arrays, axis) if has_kernel else np.concatenate(arrays, axis), backward, *tensors)
