@@ -84,8 +84,8 @@ struct BatchNormParams {
   const T *mean, *inv_std, *w, *b;
 };
 
-// What training keeps of its batches: running += momentum (batch - running), the variance of a batch
-// with divisor N - 1. Null pointers: nothing is kept.
+// What training keeps of its batches: running += momentum (batch - running), the variance of a
+// batch with divisor N - 1. Null pointers: nothing is kept.
 template <class T>
 struct BatchNormRunning {
   T *mean, *var;

@@ -270,10 +270,23 @@ def test_function_errors():
         F.batch_norm(x, c, fastnn.ones(4))
     with pytest.raises(ValueError, match="running_mean and running_var are None; expected both unless training"):
         F.batch_norm(x, None, None)
+    with pytest.raises(TypeError, match="batch_norm: x has dtype int64; expected float32 or float64"):
+        F.batch_norm(x.long(), c, c)
+    with pytest.raises(TypeError, match="batch_norm: momentum is None; expected a number"):
+        F.batch_norm(x, c, c, training=True, momentum=None)
     for one in (fastnn.ones(1, 3), fastnn.ones(1, 3, 1), fastnn.ones(1, 3, 1, 1)):
         with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
             F.batch_norm(one, None, None, training=True)
         assert F.batch_norm(one, c, c).shape == one.shape
+
+
+def test_an_error_leaves_the_running_statistics():
+    bn = nn.BatchNorm2d(3)
+    model = nn.Sequential(bn, nn.ReLU())
+    bn.double().weight = nn.Parameter(fastnn.ones(3))
+    with pytest.raises(TypeError, match="batch_norm: weight has dtype float32, x has float64"):
+        model(fastnn.ones(2, 3, 2, 2).double())
+    assert bn.running_mean.tolist() == [0, 0, 0]
 
 
 def test_an_empty_batch_leaves_the_running_statistics():

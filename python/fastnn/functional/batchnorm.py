@@ -42,7 +42,7 @@ def batch_norm(
         A tensor of the shape of `x`.
 
     Raises:
-        TypeError: element types other than float32 and float64, or different ones.
+        TypeError: element types other than float32 and float64, or different ones; a momentum that is no number.
         ValueError: shapes that do not fit together; one value a channel in training; no running statistics otherwise.
 
     Example:
@@ -54,13 +54,20 @@ def batch_norm(
     expect_tensors("batch_norm", x=x)
     if x.ndim not in (2, 3, 4):
         raise ValueError(f"batch_norm: x has shape {x.shape}; expected (N, C), (N, C, L) or (N, C, H, W)")
+    if x.dtype.char not in "fd":
+        raise TypeError(f"batch_norm: x has dtype {x.dtype}; expected float32 or float64")
     channels = x.shape[1:2]
     for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
-        if t is not None:
+        if t is not None:  # before the running statistics move
             if not isinstance(t, Tensor):
                 expect_tensors("batch_norm", **{name: t})
             if t.shape != channels:
                 raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected {channels}")
+            if t.dtype != x.dtype:
+                raise TypeError(f"batch_norm: {name} has dtype {t.dtype}, x has {x.dtype}")
+    for name, number in (("momentum", momentum), ("eps", eps)):
+        if not isinstance(number, (int, float, np.number)):
+            raise TypeError(f"batch_norm: {name} is {number!r}; expected a number")
 
     images = x.data if x.ndim != 3 else x.data[:, :, None]  # a signal is an image of one row
     if images.ndim == 4:
