@@ -165,6 +165,13 @@ def test_errors(args, kwargs, error, message):
         ops.dropout(*args, **kwargs)
 
 
+def test_p_is_a_number():
+    with pytest.raises(TypeError, match="dropout: p is '0.5'; expected a number"):
+        F.dropout(fastnn.ones(2), "0.5")
+    with pytest.raises(TypeError, match="Dropout: p is None; expected a number"):
+        nn.Dropout(None)
+
+
 def test_errors_of_dropout2d():
     with pytest.raises(ValueError, match="dropout2d: p is 2; expected a probability from 0 to 1"):
         F.dropout2d(fastnn.ones(1, 2, 3, 4), 2)

@@ -66,9 +66,16 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return x * factors.reshape(*x.shape[:2], 1, 1)
 
 
-def _check(name: str, x: Tensor, p: float) -> None:
-    expect_tensors(name, x=x)
+def check_probability(name: str, p: float) -> None:
+    """Raises an error that names `p` where it is not a number from 0 to 1."""
+    if not isinstance(p, (int, float, np.number)):
+        raise TypeError(f"{name}: p is {p!r}; expected a number")
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: p is {p}; expected a probability from 0 to 1")
+
+
+def _check(name: str, x: Tensor, p: float) -> None:
+    expect_tensors(name, x=x)
+    check_probability(name, p)
     if x.dtype.kind != "f":
         raise TypeError(f"{name}: x has dtype {x.dtype}; expected a floating-point one")

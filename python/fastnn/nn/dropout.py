@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import functional as F
+from ..functional.dropout import check_probability
 from ..tensor import Tensor
 from .module import Module
 
@@ -12,8 +13,7 @@ class _Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"{type(self).__name__}: p is {p}; expected a probability from 0 to 1")
+        check_probability(type(self).__name__, p)
         self.p = p
         self.inplace = inplace
 
