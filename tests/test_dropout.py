@@ -166,9 +166,9 @@ def test_errors(args, kwargs, error, message):
 
 
 def test_p_is_a_number():
-    with pytest.raises(TypeError, match="dropout: p is '0.5'; expected a number"):
+    with pytest.raises(TypeError, match=r"dropout: p is '0.5'; expected a number"):
         F.dropout(fastnn.ones(2), "0.5")
-    with pytest.raises(TypeError, match="Dropout: p is None; expected a number"):
+    with pytest.raises(TypeError, match=r"Dropout: p is None; expected a number"):
         nn.Dropout(None)
 
 
