@@ -162,6 +162,16 @@ def test_damaged_archives(tmp_path):
         CIFAR10(tmp_path)
 
 
+def test_a_damaged_archive_is_noticed_whatever_its_images_look_like(tmp_path):
+    path = tmp_path / "cifar10-jpeg.tar.gz"
+    write_archive(path, {"train/cat/0.png": random_images(1)[0].transpose(1, 2, 0)})
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # the checksum
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="the end of the archive: CRC check failed"):
+        CIFAR10(tmp_path)
+
+
 def test_archives_need_pillow(tmp_path, monkeypatch):
     (tmp_path / "cifar10-jpeg.tar.gz").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "PIL", None)
