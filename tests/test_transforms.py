@@ -56,6 +56,23 @@ def test_random_crop_rejects():
         RandomCrop(4, padding=1, fill=(1, 2))(numbered(), generator())
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: RandomCrop((4, 4)), TypeError, r"RandomCrop: size is \(4, 4\), expected an integer"),
+        (lambda: RandomCrop(0), ValueError, "RandomCrop: size is 0, expected at least 1"),
+        (lambda: RandomCrop(4, padding=-1), ValueError, "RandomCrop: padding is -1, expected at least 0"),
+        (lambda: RandomHorizontalFlip(2), ValueError, "RandomHorizontalFlip: p is 2, expected a probability"),
+        (lambda: RandomCrop(2)(numbered()[0], generator()), ValueError, "RandomCrop: images have shape"),
+        (lambda: RandomHorizontalFlip()(numbered()[0], generator()), ValueError, "Flip: images have shape"),
+        (lambda: DataLoader([1, 2], transform=3), TypeError, "DataLoader: transform is 3, expected a function"),
+    ],
+)
+def test_errors_name_the_argument(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
 def test_random_horizontal_flip():
     x = numbered(1000)
     before = x.copy()

@@ -78,6 +78,8 @@ class DataLoader:
             raise TypeError(
                 f"DataLoader: dataset is a {type(dataset).__name__}, expected an object with __len__ and __getitem__"
             )
+        if transform is not None and not callable(transform):
+            raise TypeError(f"DataLoader: transform is {transform!r}, expected a function of an array and a generator")
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.dataset = dataset

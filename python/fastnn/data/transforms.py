@@ -57,15 +57,25 @@ class RandomCrop:
         fill: The value of the border, or one for each channel: ``(0 - mean) / std`` is black in normalised images.
 
     Raises:
-        ValueError: When called: the image with its border is smaller than the square.
+        TypeError: `size` or `padding` is not an integer.
+        ValueError: One of them is negative, or `size` 0. When called: the images have another number of dimensions,
+            or with their border are smaller than the square.
     """
 
     size: int
     padding: int = 0
     fill: float | tuple[float, ...] = 0
 
+    def __post_init__(self) -> None:
+        for name, value, minimum in (("size", self.size, 1), ("padding", self.padding, 0)):
+            if not hasattr(value, "__index__"):
+                raise TypeError(f"RandomCrop: {name} is {value!r}, expected an integer")
+            if value < minimum:
+                raise ValueError(f"RandomCrop: {name} is {value}, expected at least {minimum}")
+
     def __call__(self, images: NDArray[Any], generator: Generator) -> NDArray[Any]:
         """``(N, C, H, W)`` -> ``(N, C, size, size)``."""
+        _check_images("RandomCrop", images)
         (N, C, H, W), size, padding = images.shape, self.size, self.padding
         rows, columns = H + 2 * padding, W + 2 * padding
         if min(rows, columns) < size:
@@ -90,13 +100,26 @@ class RandomHorizontalFlip:
 
     Args:
         p: The probability of an image to be turned round.
+
+    Raises:
+        ValueError: `p` is not between 0 and 1. When called: the images have another number of dimensions.
     """
 
     p: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"RandomHorizontalFlip: p is {self.p}, expected a probability from 0 to 1")
+
     def __call__(self, images: NDArray[Any], generator: Generator) -> NDArray[Any]:
         """``(N, C, H, W)`` -> the same shape."""
+        _check_images("RandomHorizontalFlip", images)
         flipped = np.flatnonzero(generator.random(len(images)) < self.p)
         result = images.copy(order="K")
         result[flipped] = images[flipped, :, :, ::-1]
         return result
+
+
+def _check_images(transform: str, images: NDArray[Any]) -> None:
+    if images.ndim != 4:
+        raise ValueError(f"{transform}: images have shape {images.shape}, expected (N, C, H, W)")
