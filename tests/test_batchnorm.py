@@ -274,6 +274,7 @@ def test_function_errors():
         F.batch_norm(x.long(), c, c)
     with pytest.raises(TypeError, match="batch_norm: momentum is None; expected a number"):
         F.batch_norm(x, c, c, training=True, momentum=None)
+    F.batch_norm(fastnn.ones(2, 0), None, None, training=True)  # no channel, nothing to expect
     for one in (fastnn.ones(1, 3), fastnn.ones(1, 3, 1), fastnn.ones(1, 3, 1, 1)):
         with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
             F.batch_norm(one, None, None, training=True)

@@ -204,4 +204,10 @@ def test_errors_of_parameters():
     with pytest.raises(ValueError, match="elu_backward: alpha is nan; expected at least 0"):
         ops.elu_backward(x.data, x.data, float("nan"))
     with pytest.raises(ValueError, match="gelu_forward: approximate is 'sigmoid'; expected none or tanh"):
-        F.gelu(x, "sigmoid")
+        ops.gelu_forward(x.data, "sigmoid")
+    with pytest.raises(ValueError, match="gelu: approximate is 1; expected 'none' or 'tanh'"):
+        F.gelu(x, 1)
+    with pytest.raises(TypeError, match="leaky_relu: negative_slope is 'a'; expected a number"):
+        F.leaky_relu(x, "a")
+    with pytest.raises(TypeError, match="elu: alpha is None; expected a number"):
+        F.elu(x, None)

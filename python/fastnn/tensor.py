@@ -41,6 +41,7 @@ __all__ = [
     "Tensor",
     "as_tensor",
     "enable_grad",
+    "expect_numbers",
     "expect_tensors",
     "is_grad_enabled",
     "no_grad",
@@ -82,6 +83,13 @@ def expect_tensors(op: str, **arguments: Any) -> None:
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{op}: {name} is {type(value).__name__}; expected a Tensor (see fastnn.as_tensor)")
+
+
+def expect_numbers(op: str, **arguments: Any) -> None:
+    """Raises TypeError, naming the operation and the argument, where an argument is not a number."""
+    for name, value in arguments.items():
+        if not isinstance(value, (int, float, np.number)):
+            raise TypeError(f"{op}: {name} is {value!r}; expected a number")
 
 
 class Tensor(Holder):

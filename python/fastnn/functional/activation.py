@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..deferred import Deferred
-from ..tensor import Tensor, expect_tensors, record
+from ..tensor import Tensor, expect_numbers, expect_tensors, record
 
 
 def relu(x: Tensor) -> Tensor:
@@ -62,6 +62,7 @@ def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -
         tensor([-0.5,  2. ])
     """
     expect_tensors("leaky_relu", x=x)
+    expect_numbers("leaky_relu", negative_slope=negative_slope)
     data = x.data
     y = ops.leaky_relu_forward(data, negative_slope)
     saved = y if negative_slope >= 0 else data  # the sign of y no longer tells that of x
@@ -85,6 +86,7 @@ def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         tensor([-1.,  2.])
     """
     expect_tensors("elu", x=x)
+    expect_numbers("elu", alpha=alpha)
     if not alpha >= 0:
         raise ValueError(f"elu: alpha is {alpha}; expected at least 0")
     y = ops.elu_forward(x.data, alpha)
@@ -133,5 +135,7 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
         tensor([ -0.,   0., 100.])
     """
     expect_tensors("gelu", x=x)
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"gelu: approximate is {approximate!r}; expected 'none' or 'tanh'")
     data = x.data
     return record(ops.gelu_forward(data, approximate), lambda dy: ops.gelu_backward(dy, data, approximate), x)

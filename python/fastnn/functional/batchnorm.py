@@ -7,7 +7,7 @@ import numpy as np
 from .. import ops
 from ..arrays import quiet
 from ..deferred import deferred
-from ..tensor import Array, Tensor, expect_tensors, record
+from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 
 
 def batch_norm(
@@ -65,9 +65,7 @@ def batch_norm(
                 raise ValueError(f"batch_norm: {name} has shape {t.shape}; expected {channels}")
             if t.dtype != x.dtype:
                 raise TypeError(f"batch_norm: {name} has dtype {t.dtype}, x has {x.dtype}")
-    for name, number in (("momentum", momentum), ("eps", eps)):
-        if not isinstance(number, (int, float, np.number)):
-            raise TypeError(f"batch_norm: {name} is {number!r}; expected a number")
+    expect_numbers("batch_norm", momentum=momentum, eps=eps)
 
     images = x.data if x.ndim != 3 else x.data[:, :, None]  # a signal is an image of one row
     if images.ndim == 4:
@@ -75,7 +73,7 @@ def batch_norm(
     mean_data = None if running_mean is None else running_mean.data
     var_data = None if running_var is None else running_var.data
     if training:
-        if images.size == images.shape[1]:
+        if images.size == images.shape[1] > 0:
             raise ValueError(f"batch_norm: Expected more than 1 value per channel when training, x has shape {x.shape}")
         mean, inv_std = ops.batch_norm_statistics(images, eps, mean_data, var_data, momentum)
     elif mean_data is None or var_data is None:

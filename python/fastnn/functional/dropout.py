@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import ops
 from ..random import default_generator
-from ..tensor import Array, Tensor, expect_tensors, record
+from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -68,8 +68,7 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
 def check_probability(name: str, p: float) -> None:
     """Raises an error that names `p` where it is not a number from 0 to 1."""
-    if not isinstance(p, (int, float, np.number)):
-        raise TypeError(f"{name}: p is {p!r}; expected a number")
+    expect_numbers(name, p=p)
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: p is {p}; expected a probability from 0 to 1")
 

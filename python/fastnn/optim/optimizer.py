@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import ops
 from ..tape import run_deferred
-from ..tensor import Tensor, as_tensor, enable_grad
+from ..tensor import Tensor, as_tensor, enable_grad, expect_numbers
 
 Array: TypeAlias = NDArray[Any]
 Group: TypeAlias = "dict[str, Any]"
@@ -180,8 +180,7 @@ class Optimizer:
 def check_number(optimizer: str, group: Group, *names: str) -> None:
     """Raises TypeError, naming the option, where one of these is no number."""
     for name in names:
-        if not isinstance(group[name], (int, float, np.number)):
-            raise TypeError(f"{optimizer}: {name} is {group[name]!r}; expected a number")
+        expect_numbers(optimizer, **{name: group[name]})
 
 
 def check_non_negative(optimizer: str, group: Group, *names: str) -> None:
