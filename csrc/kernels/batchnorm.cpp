@@ -267,18 +267,32 @@ void forward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>
 // the same way as forward did: that costs nothing, reading it a tenth of the whole.
 enum class Mask { none, from_x, from_y };
 
+// The processor by itself does not fetch several arrays fast enough: backward over 103 MB takes 6.4
+// ms with this, 8.3 without. Forward, with one array to read, gains nothing. Before element
+// `far` what is ahead is of the same array; other memory may have no address, which takes long.
+template <class T, class... Part>
+FASTNN_INLINE Vec<T> load_ahead(const T* p, int64_t ahead, Part... n) {
+  prefetch(p + ahead);
+  return load(p, n...);
+}
+constexpr int64_t most_ahead = 4096;
+
+// What ReLU let pass of the gradient at dy.
 template <Mask mask, class T, class Column, class... Part>
-FASTNN_INLINE Vec<T> masked(Vec<T> g, Vec<T> x, const Column& column, const T* y, Part... n) {
+FASTNN_INLINE Vec<T> masked(const T* dy, Vec<T> x, const Column& column, const T* y, int64_t ahead,
+                            Part... n) {
   using V = Vec<T>;
+  const V g = load_ahead(dy, ahead, n...);
   if constexpr (mask == Mask::from_x) return column.normalized(x) <= V{} ? V{} : g;
-  if constexpr (mask == Mask::from_y) return load(y, n...) <= V{} ? V{} : g;
+  if constexpr (mask == Mask::from_y) return load_ahead(y, ahead, n...) <= V{} ? V{} : g;
   return g;
 }
 
 // Of each column: sum of g and of g (x - mean). g goes to dresidual, too, if `keep`.
 template <Mask mask, bool keep, class T>
-void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
-                   const T* dy, const T* x, const T* y, T* dresidual, T* sum, T* products) {
+void gradient_sums(int64_t begin, int64_t end, int64_t far, int64_t width,
+                   Normalization<T> normalization, const T* dy, const T* x, const T* y,
+                   T* dresidual, T* sum, T* products) {
   using V = Vec<T>;
   const int64_t first_end = min_of(begin + width, end);
   for_each_vector<T, 1>(begin, first_end, width,
@@ -291,8 +305,9 @@ void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> n
         const auto column = normalization.column(c, n...);
         V g[R], product[R];
         for (int r = 0; r < R; ++r, i += width) {
-          const V v = load(x + i, n...);
-          g[r] = masked<mask>(load(dy + i, n...), v, column, y + i, n...);
+          const int64_t ahead = i < far ? most_ahead : 0;
+          const V v = load_ahead(x + i, ahead, n...);
+          g[r] = masked<mask>(dy + i, v, column, y + i, ahead, n...);
           product[r] = g[r] * (v - column.mean);
           if constexpr (keep) store(dresidual + i, g[r], n...);
         }
@@ -303,8 +318,9 @@ void gradient_sums(int64_t begin, int64_t end, int64_t width, Normalization<T> n
 
 // dx = scale g, in training + by_x (x - mean) + constant.
 template <Mask mask, bool training, class T>
-void input_gradient(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
-                    const T* dy, const T* x, const T* y, const T* by_x, const T* constant, T* dx) {
+void input_gradient(int64_t begin, int64_t end, int64_t far, int64_t width,
+                    Normalization<T> normalization, const T* dy, const T* x, const T* y,
+                    const T* by_x, const T* constant, T* dx) {
   using V = Vec<T>;
   for_each_vector<T, 1>(
       begin, end, width, [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
@@ -312,8 +328,9 @@ void input_gradient(int64_t begin, int64_t end, int64_t width, Normalization<T> 
         const V slope = training ? load(by_x + c, n...) : V{};
         const V offset = training ? load(constant + c, n...) : V{};
         for (int r = 0; r < R; ++r, i += width) {
-          const V v = training || mask == Mask::from_x ? load(x + i, n...) : V{};
-          const V g = masked<mask>(load(dy + i, n...), v, column, y + i, n...);
+          const int64_t ahead = i < far ? most_ahead : 0;
+          const V v = training || mask == Mask::from_x ? load_ahead(x + i, ahead, n...) : V{};
+          const V g = masked<mask>(dy + i, v, column, y + i, ahead, n...);
           const V own = column.scale * g;
           store(dx + i, training ? own + fma(slope, v - column.mean, offset) : own, n...);
         }
@@ -329,10 +346,11 @@ void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormP
   normalization.set(exec, l, p);
   T *const by_x = normalization.rest(l), *const constant = by_x + l.width;
   T* const sums = constant + l.width;
+  const int64_t far = l.size - most_ahead;
   const auto sum_up = dresidual ? gradient_sums<mask, true, T> : gradient_sums<mask, false, T>;
   for_each_block(exec, l, false, [&](int64_t b, int64_t begin, int64_t end) {
     T *const sum = sums + 2 * b * l.width, *const products = sum + l.width;
-    sum_up(begin, end, l.width, normalization, dy, x, y, dresidual, sum, products);
+    sum_up(begin, end, far, l.width, normalization, dy, x, y, dresidual, sum, products);
   });
 
   const double by_count = 1 / static_cast<double>(max_of(1, s.N));
@@ -374,7 +392,7 @@ void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormP
                  : input_gradient<mask, false, T>;
   const T* const g = dresidual ? dresidual : dy;
   for_each_block(exec, l, true, [&](int64_t, int64_t begin, int64_t end) {
-    kernel(begin, end, l.width, normalization, g, x, y, by_x, constant, dx);
+    kernel(begin, end, far, l.width, normalization, g, x, y, by_x, constant, dx);
   });
 }
 
