@@ -71,6 +71,29 @@ def test_empty_cache_returns_free_blocks():
 
 
 @caches
+def test_a_miss_keeps_what_a_training_step_comes_back_for():
+    ops.empty_cache()
+    activations = [ops.empty((8 << 20,)) for _ in range(20)]
+    del activations
+    cached = ops.memory_stats()["cached_bytes"]
+    assert cached >= 20 * (32 << 20)
+    ops.empty((3 << 20,))
+    assert ops.memory_stats()["cached_bytes"] >= cached
+    ops.empty_cache()
+
+
+@caches
+def test_the_cache_is_bounded_by_the_peak():
+    ops.empty_cache()
+    largest = ops.memory_stats()["peak_bytes"] + (256 << 20)
+    for eighths in range(8, 17):  # larger and larger, one at a time
+        ops.empty((largest // 8 * eighths,), np.uint8)
+    stats = ops.memory_stats()
+    assert stats["live_bytes"] + stats["cached_bytes"] <= 1.25 * stats["peak_bytes"] + (256 << 20)
+    ops.empty_cache()
+
+
+@caches
 def test_block_travels_between_threads():
     made = []
     thread = threading.Thread(target=lambda: made.append(ops.empty((500, 700))))
