@@ -164,7 +164,7 @@ def _read_archive(path: str, split: str, classes: tuple[str, ...]) -> tuple[NDAr
                         raise ValueError(f"the image has {image.size[0]}x{image.size[1]} pixels, expected 32x32")
                     found[name] = np.asarray(image.convert("RGB"))
             name = "the end of the archive"
-            while archive.fileobj.read(1 << 20):  # type: ignore[union-attr]  # up to the checksum of everything
+            while archive.fileobj.read(1 << 20):  # up to the checksum of everything
                 pass
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"CIFAR10: {path}: {name}: {error}") from error
