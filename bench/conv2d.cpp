@@ -38,8 +38,9 @@ int64_t y_size(const Conv2dShape& s) { return s.N * s.P * s.Q * s.K; }
 void forward(Bench& bench, const Conv2dShape& s) {
   const Array x = Array::uniform(x_size(s), 1), w = Array::uniform(w_size(s), 2),
               b = Array::uniform(s.K, 3), y(y_size(s));
+  const Epilogue<float> epilogue{.bias = b};
   bench.measure(cost(s), y, &Table::conv2d_forward_scratch_bytes, &Table::conv2d_forward, s, x, w,
-                b, y);
+                epilogue, y);
 }
 
 void backward_input(Bench& bench, const Conv2dShape& s) {

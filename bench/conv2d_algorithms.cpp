@@ -43,7 +43,7 @@ void compare(bool forward, Conv2dShape s) {
                                   : table.conv2d_backward_input_scratch_bytes(s, threads));
     const Exec exec{threads, scratch.data()};
     if (forward) {
-      table.conv2d_forward(exec, s, x.data, w.data, nullptr, y.data);
+      table.conv2d_forward(exec, s, x.data, w.data, {}, y.data);
     } else {
       table.conv2d_backward_input(exec, s, y.data, w.data, x.data);
     }

@@ -55,6 +55,17 @@ struct Conv2dShape {
   Conv2dAlgorithm algorithm = Conv2dAlgorithm::automatic;
 };
 
+// What becomes of the sums of a convolution before they are written: y = sum * scale + bias +
+// residual, and where `relu` at least 0. scale and bias: one value an output channel; residual: as
+// y. Null pointers stand for 1, 0 and 0.
+template <class T>
+struct Epilogue {
+  const T* scale = nullptr;
+  const T* bias = nullptr;
+  const T* residual = nullptr;
+  bool relu = false;
+};
+
 // x (N, C, H, W), windows R x S, y (N, C, P, Q). pad_h and pad_w on both sides; a window may reach
 // beyond the padding (ceil_mode). divisor: 0 for the window size (as count_include_pad says), or
 // the number to divide by. adaptive: window p of P spans the rows floor(p H / P) to
@@ -199,7 +210,8 @@ struct Ops {
   Conv2dAlgorithm (*conv2d_backward_input_algorithm)(const Conv2dShape&);
   Conv2dAlgorithm (*conv2d_backward_weight_algorithm)(const Conv2dShape&);
   size_t (*conv2d_forward_scratch_bytes)(const Conv2dShape&, int threads);
-  void (*conv2d_forward)(const Exec&, const Conv2dShape&, const T* x, const T* w, const T* b, T* y);
+  void (*conv2d_forward)(const Exec&, const Conv2dShape&, const T* x, const T* w,
+                         const Epilogue<T>&, T* y);
   size_t (*conv2d_backward_input_scratch_bytes)(const Conv2dShape&, int threads);
   void (*conv2d_backward_input)(const Exec&, const Conv2dShape&, const T* dy, const T* w, T* dx);
   size_t (*conv2d_backward_weight_scratch_bytes)(const Conv2dShape&, int threads);

@@ -119,35 +119,68 @@ const char* set_algorithm(const char* op, const std::string& name, Real type,
   return algorithm_name(taken);
 }
 
+// x, w, bias and the shape of a forward pass, checked.
+struct Forward {
+  py::array x, w;
+  std::optional<py::array> b;
+  Conv2dShape s;
+  Forward(const char* op, py::handle x_object, py::handle w_object, const py::object& b_object,
+          py::handle stride, py::handle padding, py::handle dilation, int64_t groups)
+      : x(real_array(op, "x", x_object, 4)),
+        w(real_array_like(op, "weight", w_object, x, "x", 4)),
+        s(conv2d_shape(op, shape_of(x), shape_of(w),
+                       Window(op, stride, padding, dilation, groups))) {
+    b = channels(op, "bias", b_object);
+  }
+  // One value an output channel, or nothing.
+  std::optional<py::array> channels(const char* op, const char* name,
+                                    const py::object& object) const {
+    if (object.is_none()) return std::nullopt;
+    const py::array a = contiguous(real_array_like(op, name, object, x, "x", 1));
+    check_shape(op, name, a, {s.K});
+    return a;
+  }
+};
+
+py::tuple forward_size(py::handle x, py::handle w, const py::object& b, py::handle stride,
+                       py::handle padding, py::handle dilation, int64_t groups) {
+  const Conv2dShape s = Forward("conv2d_forward", x, w, b, stride, padding, dilation, groups).s;
+  return py::make_tuple(s.N, s.K, s.P, s.Q);
+}
+
 py::array forward(py::handle x_object, py::handle w_object, const py::object& b_object,
                   py::handle stride, py::handle padding, py::handle dilation, int64_t groups,
-                  const std::string& algorithm) {
+                  const std::string& algorithm, const py::object& scale_object,
+                  const py::object& residual_object, bool relu) {
   const char* const op = "conv2d_forward";
-  py::array x = real_array(op, "x", x_object, 4);
-  const py::array w = contiguous(real_array_like(op, "weight", w_object, x, "x", 4));
-  Conv2dShape s =
-      conv2d_shape(op, shape_of(x), shape_of(w), Window(op, stride, padding, dilation, groups));
-  py::array b;
-  if (!b_object.is_none()) {
-    b = contiguous(real_array_like(op, "bias", b_object, x, "x", 1));
-    check_shape(op, "bias", b, {s.K});
+  Forward given(op, x_object, w_object, b_object, stride, padding, dilation, groups);
+  Conv2dShape& s = given.s;
+  const std::optional<py::array> scale = given.channels(op, "scale", scale_object);
+  std::optional<py::array> residual;
+  if (!residual_object.is_none()) {
+    residual = real_array_like(op, "residual", residual_object, given.x, "x", 4);
+    check_shape(op, "residual", *residual, {s.N, s.K, s.P, s.Q});
+    residual = channels_last(*residual);
   }
-  const Real type = real_type(op, "x", x);
+  const Real type = real_type(op, "x", given.x);
   const char* const taken = by_type(type, [&]<class T>() {
     return set_algorithm(op, algorithm, type, ops<T>().conv2d_forward_algorithm, &s);
   });
   py::array y = empty_channels_last(op, type, s.N, s.K, s.P, s.Q);
   if (y.size() == 0) return y;
-  x = channels_last(x);
+  const py::array x = channels_last(given.x), w = contiguous(given.w);
   by_type(type, [&]<class T>() {
     const Ops<T>& table = ops<T>();
     const auto kernel = supported(op, table.conv2d_forward);
-    const T *x_data = data<T>(x), *w_data = data<T>(w),
-            *b_data = b_object.is_none() ? nullptr : data<T>(b);
+    const auto pointer = [](const std::optional<py::array>& a) {
+      return a ? data<T>(*a) : nullptr;
+    };
+    const Epilogue<T> epilogue{pointer(scale), pointer(given.b), pointer(residual), relu};
+    const T *x_data = data<T>(x), *w_data = data<T>(w);
     T* y_data = mutable_data<T>(y);
     run(
         op, y, [&](int threads) { return table.conv2d_forward_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); }, taken);
+        [&](const Exec& exec) { kernel(exec, s, x_data, w_data, epilogue, y_data); }, taken);
   });
   return y;
 }
@@ -221,8 +254,15 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d_forward", &forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
         py::arg("groups") = 1, py::kw_only(), py::arg("algorithm") = "auto",
-        "y = x * weight + bias: (N, C, H, W), (K, C / groups, R, S), (K,) -> (N, K, P, Q), "
-        "channels-last in memory.");
+        py::arg("scale") = py::none(), py::arg("residual") = py::none(), py::arg("relu") = false,
+        "y = x * weight * scale + bias + residual, and relu of that: (N, C, H, W), (K, C / groups, "
+        "R, "
+        "S), (K,), (K,),\n(N, K, P, Q) -> (N, K, P, Q), channels-last in memory.");
+  m.def(
+      "conv2d_output_size", &forward_size, py::arg("x"), py::arg("weight"),
+      py::arg("bias") = py::none(), py::arg("stride") = 1, py::arg("padding") = 0,
+      py::arg("dilation") = 1, py::arg("groups") = 1,
+      "The shape (N, K, P, Q) of what conv2d_forward makes of these; raises what it would raise.");
   m.def("conv2d_backward_input", &backward_input, py::arg("dy"), py::arg("weight"),
         py::arg("input_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::kw_only(),

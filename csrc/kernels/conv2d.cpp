@@ -228,31 +228,38 @@ size_t forward_scratch_bytes(const Conv2dShape& s, int threads) {
   if (wide.count == 1) return alone;
   Pieces pieces(nullptr);
   pieces.take<T>(weight_size(wide.shape));
-  pieces.take<T>(wide.shape.K);
+  pieces.take<T>(wide.shape.K);  // scale
+  pieces.take<T>(wide.shape.K);  // bias
   const size_t together =
       pieces.bytes() + tap_grid_scratch_bytes(forward_grid(wide.shape), threads, sizeof(T));
   return alone > together ? alone : together;
 }
 
 template <class T>
-void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w, const T* b, T* y) {
+void forward(const Exec& exec, const Conv2dShape& s, const T* x, const T* w,
+             const Epilogue<T>& epilogue, T* y) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (forward_algorithm<T>(s) == Conv2dAlgorithm::winograd)
-      return winograd_forward(exec, s, x, w, b, y);
+      return winograd_forward(exec, s, x, w, epilogue, y);
   }
-  if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, forward_grid(s), x, w, b, y);
-  if (is_matrix_product(s)) return gemm(exec, forward_gemm(pixels(s)), x, w, b, y, false);
+  if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, forward_grid(s), x, w, epilogue, y);
+  if (is_matrix_product(s)) return gemm(exec, forward_gemm(pixels(s)), x, w, epilogue, y, false);
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1 || !all_finite(exec, s.N * s.H * s.W * s.C, x)) {
-    return tap_grid(exec, forward_grid(s), x, w, b, y);
+    return tap_grid(exec, forward_grid(s), x, w, epilogue, y);
   }
   Pieces pieces(exec.scratch);
   T* const wide_w = pieces.take<T>(weight_size(wide.shape));
-  T* const wide_b = pieces.take<T>(wide.shape.K);
   widen_weights(s, wide, w, wide_w);
-  for (int64_t i = 0; b && i < wide.shape.K; ++i) wide_b[i] = b[i % s.K];
-  tap_grid({exec.threads, pieces.rest()}, forward_grid(wide.shape), x, wide_w, b ? wide_b : nullptr,
-           y);
+  const auto widened = [&](const T* channels) -> const T* {
+    if (!channels) return nullptr;
+    T* const all = pieces.take<T>(wide.shape.K);
+    for (int64_t i = 0; i < wide.shape.K; ++i) all[i] = channels[i % s.K];
+    return all;
+  };
+  const Epilogue<T> wide_epilogue{widened(epilogue.scale), widened(epilogue.bias),
+                                  epilogue.residual, epilogue.relu};
+  tap_grid({exec.threads, pieces.rest()}, forward_grid(wide.shape), x, wide_w, wide_epilogue, y);
 }
 
 template <class T>
@@ -284,13 +291,13 @@ void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T
     if (backward_input_algorithm<T>(s) == Conv2dAlgorithm::winograd)
       return winograd_backward_input(exec, s, dy, w, dx);
   }
-  const T* no_bias = nullptr;
   if (is_matrix_product(s))
-    return gemm(exec, backward_input_gemm(pixels(s)), dy, w, no_bias, dx, false);
+    return gemm(exec, backward_input_gemm(pixels(s)), dy, w, Epilogue<T>{}, dx, false);
   if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, dx);
   for_each_residue(s, [&](const TapGrid& grid, int64_t first) {
-    if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, grid, dy, w, no_bias, dx + first);
-    tap_grid(exec, grid, dy, w, no_bias, dx + first);
+    if (is_depthwise(s, sizeof(T)))
+      return depthwise_grid(exec, grid, dy, w, Epilogue<T>{}, dx + first);
+    tap_grid(exec, grid, dy, w, Epilogue<T>{}, dx + first);
   });
 }
 
@@ -336,15 +343,14 @@ size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
 template <class T>
 void direct_weight_gradient(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw,
                             bool accumulate) {
-  const T* no_bias = nullptr;
   if (is_matrix_product(s))
-    return gemm(exec, backward_weight_gemm(pixels(s)), dy, x, no_bias, dw, accumulate);
+    return gemm(exec, backward_weight_gemm(pixels(s)), dy, x, Epilogue<T>{}, dw, accumulate);
   if (is_strided_product(s)) {
     Pieces pieces(exec.scratch);
     T* const gathered = pieces.take<T>(s.N * s.P * s.Q * s.C);
     gather_pixels(exec, s, x, gathered);
     return gemm({exec.threads, pieces.rest()}, backward_weight_gemm(pixels(s)), dy, gathered,
-                no_bias, dw, accumulate);
+                Epilogue<T>{}, dw, accumulate);
   }
   const Neighbours wide = neighbours<T>(s);
   if (wide.count == 1) return direct_backward_weight(exec, s, dy, x, dw, accumulate);

@@ -40,18 +40,18 @@ struct TapGrid {
 
 size_t tap_grid_scratch_bytes(const TapGrid&, int threads, size_t item);
 // y points at the first pixel of the grid. Overwrites y.
-void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const float* bias,
+void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const Epilogue<float>&,
               float* y);
-void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w, const double* bias,
-              double* y);
+void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w,
+              const Epilogue<double>&, double* y);
 
 // Depthwise convolution, and groups of 2, 4 or 8 input and as many output channels.
 bool is_depthwise(const Conv2dShape&, size_t item);
 size_t depthwise_grid_scratch_bytes(const TapGrid&, size_t item);
-void depthwise_grid(const Exec&, const TapGrid&, const float* x, const float* w, const float* bias,
-                    float* y);
+void depthwise_grid(const Exec&, const TapGrid&, const float* x, const float* w,
+                    const Epilogue<float>&, float* y);
 void depthwise_grid(const Exec&, const TapGrid&, const double* x, const double* w,
-                    const double* bias, double* y);
+                    const Epilogue<double>&, double* y);
 size_t depthwise_backward_weight_scratch_bytes(const Conv2dShape&, size_t item);
 void depthwise_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
                                float* dw, float* db, bool accumulate);
@@ -74,7 +74,7 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, c
 // Winograd's algorithm, for shapes that winograd_can() takes: float, 3x3 or 5x5 taps, stride 1.
 size_t winograd_forward_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const float* w,
-                      const float* bias, float* y);
+                      const Epilogue<float>&, float* y);
 size_t winograd_backward_input_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
                              float* dx);

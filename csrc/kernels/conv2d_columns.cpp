@@ -79,7 +79,6 @@ struct Plan {
                      .n_terms = 1,
                      .c = buffer + row * width + panel * W,
                      .c_row = width,
-                     .bias = nullptr,
                      .columns = W,
                      .accumulate = false});
       }

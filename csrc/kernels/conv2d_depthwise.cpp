@@ -23,7 +23,7 @@ struct Row {
   int64_t taps_j;
   T* y;
   int64_t y_pixel;
-  const T* bias;  // null: none
+  Epilogue<T> end;
   const T* next;  // what the next row of the grid reads first, next_size elements; null: nothing
   int64_t next_size;
 };
@@ -77,12 +77,11 @@ void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, i
         }
       }
     }
-    V bias{};
-    if (t.bias) bias = load(t.bias + v * L, part);
-    T* y = t.y + q * t.y_pixel + v * L;
+    const EpilogueColumns<T> finish(t.end, v * L, part);
+    int64_t at = q * t.y_pixel + v * L;
 #pragma GCC unroll 16
-    for (int m = 0; m < M; ++m, y += t.y_pixel) {
-      if (m < count) store(y, gather_lanes<T, G>(acc[m]) + bias, part);
+    for (int m = 0; m < M; ++m, at += t.y_pixel) {
+      if (m < count) store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
     }
   }
 }
@@ -115,11 +114,11 @@ void compute_pixels(const Row<T>& t, int64_t q, int64_t v0, int64_t v1, Part par
         }
       }
     }
-    V bias{};
-    if (t.bias) bias = load(t.bias + v * L, part);
-    T* const y = t.y + q * t.y_pixel + v * L;
+    const EpilogueColumns<T> finish(t.end, v * L, part);
+    int64_t at = q * t.y_pixel + v * L;
 #pragma GCC unroll 16
-    for (int m = 0; m < M; ++m) store(y + m * t.y_pixel, gather_lanes<T, G>(acc[m]) + bias, part);
+    for (int m = 0; m < M; ++m, at += t.y_pixel)
+      store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
   }
 }
 
@@ -149,9 +148,9 @@ void compute_pixel(const Row<T>& t, int64_t q, Range taps_j, int64_t v, Part par
   }
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {
-    V out = gather_lanes<T, G>(acc[m]);
-    if (t.bias) out += load(t.bias + (v + m) * L, part);
-    store(t.y + q * t.y_pixel + (v + m) * L, out, part);
+    const int64_t k = (v + m) * L, at = q * t.y_pixel + k;
+    const EpilogueColumns<T> finish(t.end, k, part);
+    store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
   }
 }
 
@@ -186,7 +185,7 @@ class Plan {
   }
 
   // Row p of the grid in image n.
-  void row(int64_t n, int64_t p, const T* x, const T* bias, T* y) const {
+  void row(int64_t n, int64_t p, const T* x, const Epilogue<T>& epilogue, T* y) const {
     const int64_t first = p * g.step_h + g.taps_h.offset;
     const int64_t next = n * g.H + first + g.taps_h.span();  // may lie in the next image
     const Row<T> t{
@@ -201,7 +200,7 @@ class Plan {
         .taps_j = g.taps_w.count,
         .y = y + n * g.out_image + p * g.out_row,
         .y_pixel = g.out_col,
-        .bias = bias,
+        .end = part_of(epilogue, 0, n * g.out_image + p * g.out_row),
         .next = next < 0 || next + g.step_h > g.N * g.H ? nullptr : x + next * g.W * channels,
         .next_size = g.step_h * g.W * channels};
     if (columns(t)) return;
@@ -296,8 +295,8 @@ class Plan {
 };
 
 template <class T>
-void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const T* w, const T* bias,
-                       T* y) {
+void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const T* w,
+                       const Epilogue<T>& epilogue, T* y) {
   for_group<T>(grid.C, [&]<int G>() {
     const Plan<T, G> plan(grid, exec.scratch);
     plan.pack(w);
@@ -306,7 +305,7 @@ void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const 
     parallel_for(exec, grid.N * grid.P, 1 + 1000000 / (work + 1),
                  [&](int64_t begin, int64_t end, int) {
                    for (int64_t i = begin; i < end; ++i)
-                     plan.row(i / grid.P, i % grid.P, x, bias, y);
+                     plan.row(i / grid.P, i % grid.P, x, epilogue, y);
                  });
   });
 }
@@ -325,12 +324,12 @@ size_t depthwise_grid_scratch_bytes(const TapGrid& g, size_t item) {
   return item == sizeof(float) ? bytes(float{}) : bytes(double{});
 }
 void depthwise_grid(const Exec& exec, const TapGrid& g, const float* x, const float* w,
-                    const float* bias, float* y) {
-  depthwise_grid_of(exec, g, x, w, bias, y);
+                    const Epilogue<float>& epilogue, float* y) {
+  depthwise_grid_of(exec, g, x, w, epilogue, y);
 }
 void depthwise_grid(const Exec& exec, const TapGrid& g, const double* x, const double* w,
-                    const double* bias, double* y) {
-  depthwise_grid_of(exec, g, x, w, bias, y);
+                    const Epilogue<double>& epilogue, double* y) {
+  depthwise_grid_of(exec, g, x, w, epilogue, y);
 }
 
 }  // namespace fastnn::FASTNN_ISA

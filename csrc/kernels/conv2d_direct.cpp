@@ -103,7 +103,7 @@ struct Plan {
 
   // Grid rows p0 to p1 of image n, panels begin to end.
   void compute(int64_t n, int64_t p0, int64_t p1, int64_t begin, int64_t end, const T* x,
-               const T* bias, T* y, T* buffer) const {
+               const Epilogue<T>& epilogue, T* y, T* buffer) const {
     const T* const from =
         n_terms == 0 ? x : strip.get(x + n * g.H * g.W * strip.pixel, p0, p1 - p0, buffer);
     const int64_t tiles = ceil_div(g.Q, tile_rows), row_terms = n_terms / max_of(1, g.taps_h.count);
@@ -127,23 +127,25 @@ struct Plan {
             const int64_t q = tile_begin(g.Q, tiles, tile),
                           rows = tile_begin(g.Q, tiles, tile + 1) - q;
             const int64_t k = group * g.K + k0;
+            const int64_t at = n * g.out_image + p * g.out_row + q * g.out_col + k;
             const auto [ahead, step] = Ahead<T>::share(
                 next, p1 - p0, piece, g.step_h * g.W * strip.pixel, call, calls, max_of(1, steps));
-            run_tile<T>(rows, {.a = from + (p - p0) * g.step_h * strip.row_stride() +
-                                    q * g.step_w * strip.pixel + group * g.C + block * c_block,
-                               .a_row = g.step_w * strip.pixel,
-                               .a_col = 1,
-                               .b = packed + taps * (panel * g.C + block * c_block) * W,
-                               .b_row = W,
-                               .terms = terms + block * n_terms + first_tap * row_terms,
-                               .n_terms = (end_tap - first_tap) * row_terms,
-                               .c = y + n * g.out_image + p * g.out_row + q * g.out_col + k,
-                               .c_row = g.out_col,
-                               .bias = bias && block == 0 ? bias + k : nullptr,
-                               .columns = min_of(W, g.K - k0),
-                               .accumulate = block > 0,
-                               .ahead = ahead,
-                               .ahead_step = step});
+            run_tile<T>(rows,
+                        {.a = from + (p - p0) * g.step_h * strip.row_stride() +
+                              q * g.step_w * strip.pixel + group * g.C + block * c_block,
+                         .a_row = g.step_w * strip.pixel,
+                         .a_col = 1,
+                         .b = packed + taps * (panel * g.C + block * c_block) * W,
+                         .b_row = W,
+                         .terms = terms + block * n_terms + first_tap * row_terms,
+                         .n_terms = (end_tap - first_tap) * row_terms,
+                         .c = y + at,
+                         .c_row = g.out_col,
+                         .columns = min_of(W, g.K - k0),
+                         .accumulate = block > 0,
+                         .end = block == c_blocks - 1 ? part_of(epilogue, k, at) : Epilogue<T>{},
+                         .ahead = ahead,
+                         .ahead_step = step});
           }
         }
       }
@@ -152,7 +154,8 @@ struct Plan {
 };
 
 template <class T>
-void tap_grid_of(const Exec& exec, const TapGrid& g, const T* x, const T* w, const T* bias, T* y) {
+void tap_grid_of(const Exec& exec, const TapGrid& g, const T* x, const T* w,
+                 const Epilogue<T>& epilogue, T* y) {
   const Plan<T> plan(g, exec.threads, exec.scratch);
   const int64_t items = g.N * plan.row_blocks * plan.panel_blocks;
   if (items == 0 || g.Q == 0) return;
@@ -166,7 +169,7 @@ void tap_grid_of(const Exec& exec, const TapGrid& g, const T* x, const T* w, con
       const int64_t row_block = rest % plan.row_blocks, n = rest / plan.row_blocks;
       plan.compute(n, g.P * row_block / plan.row_blocks, g.P * (row_block + 1) / plan.row_blocks,
                    plan.all_panels * panel_block / plan.panel_blocks,
-                   plan.all_panels * (panel_block + 1) / plan.panel_blocks, x, bias, y,
+                   plan.all_panels * (panel_block + 1) / plan.panel_blocks, x, epilogue, y,
                    plan.strips + thread * plan.strip_size);
     }
   });
@@ -178,13 +181,13 @@ size_t tap_grid_scratch_bytes(const TapGrid& g, int threads, size_t item) {
   return static_cast<size_t>(item == sizeof(float) ? Plan<float>(g, threads, nullptr).bytes
                                                    : Plan<double>(g, threads, nullptr).bytes);
 }
-void tap_grid(const Exec& exec, const TapGrid& g, const float* x, const float* w, const float* bias,
-              float* y) {
-  tap_grid_of(exec, g, x, w, bias, y);
+void tap_grid(const Exec& exec, const TapGrid& g, const float* x, const float* w,
+              const Epilogue<float>& epilogue, float* y) {
+  tap_grid_of(exec, g, x, w, epilogue, y);
 }
 void tap_grid(const Exec& exec, const TapGrid& g, const double* x, const double* w,
-              const double* bias, double* y) {
-  tap_grid_of(exec, g, x, w, bias, y);
+              const Epilogue<double>& epilogue, double* y) {
+  tap_grid_of(exec, g, x, w, epilogue, y);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -132,7 +132,6 @@ struct Plan {
           .n_terms = n_terms,
           .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
           .c_row = W,
-          .bias = nullptr,
           .columns = min_of(W, K - k0),
           .accumulate = !first,
           .ahead = next,

@@ -236,8 +236,8 @@ struct Plan {
            whole_lines && s.K % L == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
   }
 
-  void transform_output(const Place& at, int64_t k0, const float* from, const float* bias,
-                        float* y) const {
+  void transform_output(const Place& at, int64_t k0, const float* from,
+                        const Epilogue<float>& epilogue, float* y) const {
     const bool streamed = stream_output(y);
     const int64_t rows = min_of(F::outputs, s.P - at.p), cols = min_of(F::outputs, s.Q - at.q);
     for (int64_t k = k0; k < min_of(k0 + W, s.K); k += L) {
@@ -252,7 +252,7 @@ struct Plan {
         }
         F::output(row, half[i]);
       }
-      const V b = bias ? load(bias + k, n) : V{};
+      const EpilogueColumns<float> end(epilogue, k, n);
 #pragma GCC unroll 4
       for (int j = 0; j < F::outputs; ++j) {
         V column[F::points], out[F::outputs];
@@ -263,13 +263,13 @@ struct Plan {
 #pragma GCC unroll 4
         for (int i = 0; i < F::outputs; ++i) {
           if (i >= rows) continue;
-          float* const pixel = y + (((at.n * s.P + at.p + i) * s.Q) + at.q + j) * s.K + k;
+          const int64_t pixel = (((at.n * s.P + at.p + i) * s.Q) + at.q + j) * s.K + k;
           if (streamed) {
-            stream(pixel, out[i] + b);
+            stream(y + pixel, end(out[i], pixel));
           } else if (n == L) {
-            store(pixel, out[i] + b);
+            store(y + pixel, end(out[i], pixel));
           } else {
-            store(pixel, out[i] + b, n);
+            store(y + pixel, end(out[i], pixel, n), n);
           }
         }
       }
@@ -277,8 +277,8 @@ struct Plan {
   }
 
   // The pixels of y of groups g0 to g1, transformed at v_block, and one panel.
-  void compute(int64_t g0, int64_t g1, int64_t panel, const float* v_block, const float* bias,
-               float* y, float* m_block) const {
+  void compute(int64_t g0, int64_t g1, int64_t panel, const float* v_block,
+               const Epilogue<float>& epilogue, float* y, float* m_block) const {
     const int64_t first = first_tile(g0), columns = min_of(W, round_up(s.K - panel * W, L));
     for (int64_t point = 0; point < points; ++point) {
       for (int64_t group = g0; group < g1; ++group) {
@@ -293,17 +293,17 @@ struct Plan {
                          .n_terms = chunks,
                          .c = m_block + point * m_point + (tile - first) * W,
                          .c_row = W,
-                         .bias = nullptr,
                          .columns = columns,
                          .accumulate = false});
       }
     }
     for (int64_t tile = first; tile < first_tile(g1); ++tile) {
-      transform_output(place(tile), panel * W, m_block + (tile - first) * W, bias, y);
+      transform_output(place(tile), panel * W, m_block + (tile - first) * W, epilogue, y);
     }
   }
 
-  void run(const Exec& exec, const float* x, const float* w, const float* bias, float* y) const {
+  void run(const Exec& exec, const float* x, const float* w, const Epilogue<float>& epilogue,
+           float* y) const {
     if (tiles == 0) return;
     for (int64_t i = 0; i < chunks; ++i) {
       terms[i] = {i * tile_rows * line, i * line * W, min_of(line, s.C - i * line)};
@@ -328,7 +328,8 @@ struct Plan {
                      const int64_t g0 = groups * block / blocks, g1 = groups * (block + 1) / blocks;
                      if (block != prepared) transform_input(g0, g1, x, own_v);
                      prepared = block;
-                     compute(g0, g1, item % panels, own_v, bias, y, m + thread * points * m_point);
+                     compute(g0, g1, item % panels, own_v, epilogue, y,
+                             m + thread * points * m_point);
                    }
                    fence();
                  });
@@ -348,9 +349,9 @@ size_t scratch_bytes(const WinogradShape& s, int threads) {
 }
 
 void winograd(const Exec& exec, const WinogradShape& s, const float* x, const float* w,
-              const float* bias, float* y) {
-  with_family(s,
-              [&]<class F>() { Plan<F>(s, exec.threads, exec.scratch).run(exec, x, w, bias, y); });
+              const Epilogue<float>& epilogue, float* y) {
+  with_family(
+      s, [&]<class F>() { Plan<F>(s, exec.threads, exec.scratch).run(exec, x, w, epilogue, y); });
 }
 
 }  // namespace
@@ -359,8 +360,8 @@ size_t winograd_forward_scratch_bytes(const Conv2dShape& s, int threads) {
   return scratch_bytes(forward_shape(s), threads);
 }
 void winograd_forward(const Exec& exec, const Conv2dShape& s, const float* x, const float* w,
-                      const float* bias, float* y) {
-  winograd(exec, forward_shape(s), x, w, bias, y);
+                      const Epilogue<float>& epilogue, float* y) {
+  winograd(exec, forward_shape(s), x, w, epilogue, y);
 }
 
 size_t winograd_backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
@@ -368,7 +369,7 @@ size_t winograd_backward_input_scratch_bytes(const Conv2dShape& s, int threads) 
 }
 void winograd_backward_input(const Exec& exec, const Conv2dShape& s, const float* dy,
                              const float* w, float* dx) {
-  winograd(exec, backward_input_shape(s), dy, w, nullptr, dx);
+  winograd(exec, backward_input_shape(s), dy, w, {}, dx);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -168,7 +168,6 @@ struct Plan {
                            .n_terms = 1,
                            .c = to + point * sums_point + (panel * s.K + k) * W,
                            .c_row = W,
-                           .bias = nullptr,
                            .columns = min_of(W, round_up(s.C, L) - panel * W),
                            .accumulate = !first});
         }

@@ -95,7 +95,7 @@ struct Blocked {
   // Adds (or writes) the product of the tiles begin to end, whose rows are `block`, with the packed
   // panels of b. The rows of the next block, at `next`, are fetched meanwhile.
   void multiply(int64_t begin, int64_t end, const Rows<T>& block, const T* next, const T* packed,
-                int64_t columns, int64_t K, const T* bias, T* c, bool accumulate,
+                int64_t columns, int64_t K, const Epilogue<T>& end_of_c, T* c, bool accumulate,
                 bool streaming) const {
     const Term all{0, 0, K};
     const int64_t count = ceil_div(columns, W), calls = (end - begin) * count;
@@ -113,9 +113,9 @@ struct Blocked {
                                           .n_terms = 1,
                                           .c = c + row(t) * s.c_row + j,
                                           .c_row = s.c_row,
-                                          .bias = bias ? bias + j : nullptr,
                                           .columns = min_of(W, columns - j),
                                           .accumulate = accumulate,
+                                          .end = part_of(end_of_c, j, row(t) * s.c_row + j),
                                           .streaming = streaming,
                                           .ahead = fetched,
                                           .ahead_step = step});
@@ -133,7 +133,7 @@ struct Blocked {
 
   // The row blocks begin to end of a panel block.
   void compute(int64_t panel_block, int64_t begin, int64_t end, const T* a, const T* b,
-               const T* bias, T* c, bool accumulate, T* scratch) const {
+               const Epilogue<T>& epilogue, T* c, bool accumulate, T* scratch) const {
     const bool streaming = !accumulate && kc >= s.K && streams(s, c);
     const int64_t j = tile_begin(panels, panel_blocks, panel_block) * W;
     const int64_t columns = min_of(tile_begin(panels, panel_blocks, panel_block + 1) * W, s.N) - j;
@@ -146,14 +146,16 @@ struct Blocked {
         const Rows<T> rows = rows_of(a + row(tile0) * s.a_row + k0 * s.a_col,
                                      row(tile1) - row(tile0), K, scratch + b_size);
         multiply(tile0, tile1, rows, a + row(tile1) * s.a_row + k0 * s.a_col, scratch, columns, K,
-                 bias && k0 == 0 ? bias + j : nullptr, c + j, accumulate || k0 > 0, streaming);
+                 k0 + K == s.K ? part_of(epilogue, j, j) : Epilogue<T>{}, c + j,
+                 accumulate || k0 > 0, streaming);
       }
       k0 += K;
     } while (k0 < s.K);
     if (streaming) fence();
   }
 
-  void run(const Exec& exec, const T* a, const T* b, const T* bias, T* c, bool accumulate) const {
+  void run(const Exec& exec, const T* a, const T* b, const Epilogue<T>& epilogue, T* c,
+           bool accumulate) const {
     const int64_t items = panel_blocks * row_blocks;
     const int64_t grain = 1 + 1000000 / (s.M * panels * W * (s.K + 1) / items + 1);
     parallel_for(exec, items, grain, [&](int64_t begin, int64_t end, int thread) {
@@ -161,20 +163,45 @@ struct Blocked {
       for (int64_t item = begin; item < end;) {
         const int64_t panel_block = item / row_blocks, first = panel_block * row_blocks;
         const int64_t stop = min_of(end, first + row_blocks);
-        compute(panel_block, item - first, stop - first, a, b, bias, c, accumulate, scratch);
+        compute(panel_block, item - first, stop - first, a, b, epilogue, c, accumulate, scratch);
         item = stop;
       }
     });
   }
 };
 
+// The epilogue of few rows, which are still in the cache.
 template <class T>
-void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
-             bool accumulate) {
+void finish(const Exec& exec, const GemmShape& s, const Epilogue<T>& epilogue, T* c) {
+  parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+    for (int64_t i = 0; i < s.M; ++i) {
+      for (int64_t j = 0; j < s.N; j += lanes<T>) {
+        const int64_t at = i * s.c_row + j, n = min_of(lanes<T>, s.N - j);
+        store(c + at, EpilogueColumns<T>(epilogue, j, n)(load(c + at, n), at, n), n);
+      }
+    }
+  });
+}
+
+template <class T>
+void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b,
+             const Epilogue<T>& epilogue, T* c, bool accumulate) {
   if (s.M == 0 || s.N == 0) return;
-  if (has_few_rows(s)) return gemm_few_rows(exec, s, a, b, bias, c, accumulate);
-  if (!bias && has_long_reduction(s)) return gemm_long_reduction(exec, s, a, b, c, accumulate);
-  Blocked<T>(s).run(exec, a, b, bias, c, accumulate);
+  const bool more = epilogue.scale || epilogue.residual || epilogue.relu;
+  if (has_few_rows(s)) {
+    gemm_few_rows(exec, s, a, b, more ? nullptr : epilogue.bias, c, accumulate);
+    if (more) finish(exec, s, epilogue, c);
+    return;
+  }
+  if (!more && !epilogue.bias && has_long_reduction(s))
+    return gemm_long_reduction(exec, s, a, b, c, accumulate);
+  Blocked<T>(s).run(exec, a, b, epilogue, c, accumulate);
+}
+
+template <class T>
+void gemm_with_bias(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias,
+                    T* c, bool accumulate) {
+  gemm_of(exec, s, a, b, {.bias = bias}, c, accumulate);
 }
 
 template <class T>
@@ -229,13 +256,13 @@ size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item) {
   return blocked > split ? blocked : split;  // a product with a bias is not split
 }
 
-void gemm(const Exec& exec, const GemmShape& s, const float* a, const float* b, const float* bias,
-          float* c, bool accumulate) {
-  gemm_of(exec, s, a, b, bias, c, accumulate);
+void gemm(const Exec& exec, const GemmShape& s, const float* a, const float* b,
+          const Epilogue<float>& epilogue, float* c, bool accumulate) {
+  gemm_of(exec, s, a, b, epilogue, c, accumulate);
 }
 void gemm(const Exec& exec, const GemmShape& s, const double* a, const double* b,
-          const double* bias, double* c, bool accumulate) {
-  gemm_of(exec, s, a, b, bias, c, accumulate);
+          const Epilogue<double>& epilogue, double* c, bool accumulate) {
+  gemm_of(exec, s, a, b, epilogue, c, accumulate);
 }
 
 size_t column_sums_scratch_bytes(int64_t rows, int64_t cols, size_t item) {
@@ -253,11 +280,11 @@ void column_sums(const Exec& exec, int64_t rows, int64_t cols, const double* x, 
 
 void fill_gemm(Ops<float>& t) {
   t.gemm_scratch_bytes = scratch_bytes<float>;
-  t.gemm = gemm;
+  t.gemm = gemm_with_bias<float>;
 }
 void fill_gemm(Ops<double>& t) {
   t.gemm_scratch_bytes = scratch_bytes<double>;
-  t.gemm = gemm;
+  t.gemm = gemm_with_bias<double>;
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -17,9 +17,9 @@ namespace fastnn::FASTNN_ISA {
 
 // The matrix product as in fastnn.h.
 size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item);
-void gemm(const Exec&, const GemmShape&, const float* a, const float* b, const float* bias,
+void gemm(const Exec&, const GemmShape&, const float* a, const float* b, const Epilogue<float>&,
           float* c, bool accumulate);
-void gemm(const Exec&, const GemmShape&, const double* a, const double* b, const double* bias,
+void gemm(const Exec&, const GemmShape&, const double* a, const double* b, const Epilogue<double>&,
           double* c, bool accumulate);
 
 // Its forms for two kinds of shapes; gemm() takes them where they apply. Few rows of a, for which
@@ -67,9 +67,9 @@ struct TileArgs {
   int64_t n_terms;
   T* c;
   int64_t c_row;
-  const T* bias;    // null: none
   int64_t columns;  // 1 to NV * lanes
   bool accumulate;
+  Epilogue<T> end = {};    // of this tile's columns and elements
   bool streaming = false;  // whole vectors of c bypass the caches; c is aligned then
   // Memory that comes next is fetched into L2 meanwhile, spread over the steps of the reduction:
   // step k touches the line of ahead[k * ahead_step]. Measured for 256 -> 64 channels of 56 x 56
@@ -94,6 +94,36 @@ struct Ahead {
                   last = ceil_div((piece + 1) * calls, count);
     const int64_t mine = size / max_of(1, last - first);  // of a piece that some calls share
     return {from + piece * pitch + (call - first) * mine, ceil_div(mine, steps)};
+  }
+};
+
+// The epilogue of the columns from k and the elements from `at` on.
+template <class T>
+Epilogue<T> part_of(const Epilogue<T>& e, int64_t k, int64_t at) {
+  return {e.scale ? e.scale + k : nullptr, e.bias ? e.bias + k : nullptr,
+          e.residual ? e.residual + at : nullptr, e.relu};
+}
+
+// The epilogue of a vector of columns from k on; n says how many, where they are not whole.
+template <class T>
+struct EpilogueColumns {
+  Vec<T> scale, bias;
+  const T* residual;
+  bool relu;
+
+  template <class... Part>
+  FASTNN_INLINE EpilogueColumns(const Epilogue<T>& e, int64_t k, Part... n)
+      : scale(splat(T(1))), bias{}, residual(e.residual), relu(e.relu) {
+    if (e.scale) scale = load(e.scale + k, n...);
+    if (e.bias) bias = load(e.bias + k, n...);
+  }
+  // Of the sums v at element `at`.
+  template <class... Part>
+  FASTNN_INLINE Vec<T> operator()(Vec<T> v, int64_t at, Part... n) const {
+    v = fma(v, scale, bias);
+    if (residual) v += load(residual + at, n...);
+    if (relu) v = v <= Vec<T>{} ? Vec<T>{} : v;
+    return v;
   }
 };
 
@@ -141,22 +171,24 @@ void tile(const TileArgs<T>& t) {
 #pragma GCC unroll 4
   for (int j = 0; j < NV; ++j) {
     const bool full = j < NV - 1 || whole;
-    V bias{};
-    if (t.bias) bias = full ? load(t.bias + j * L) : load(t.bias + j * L, last);
+    const EpilogueColumns<T> finish =
+        full ? EpilogueColumns<T>(t.end, j * L) : EpilogueColumns<T>(t.end, j * L, last);
 #pragma GCC unroll 32
     for (int i = 0; i < MR; ++i) {
-      T* c = t.c + i * t.c_row + j * L;
-      V v = acc[i][j] + bias;
+      const int64_t at = i * t.c_row + j * L;
+      T* c = t.c + at;
+      V v = acc[i][j];
       if (full) {
-        if (t.accumulate) v = load(c) + v;
+        if (t.accumulate) v += load(c);
+        v = finish(v, at);
         if (t.streaming) {
           stream(c, v);
         } else {
           store(c, v);
         }
       } else {
-        if (t.accumulate) v = load(c, last) + v;
-        store(c, v, last);
+        if (t.accumulate) v += load(c, last);
+        store(c, finish(v, at, last), last);
       }
     }
   }

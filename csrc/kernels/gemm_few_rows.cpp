@@ -146,9 +146,9 @@ void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, cons
                                    .n_terms = 1,
                                    .c = c + row * s.c_row + j,
                                    .c_row = s.c_row,
-                                   .bias = bias && k0 == 0 ? bias + j : nullptr,
                                    .columns = min_of(W, j1 - j),
                                    .accumulate = accumulate || k0 > 0,
+                                   .end = {.bias = bias && k0 == 0 ? bias + j : nullptr},
                                    .ahead = ahead,
                                    .ahead_step = s.b_row};
             const int64_t rows = tile_begin(s.M, tiles, t + 1) - row;

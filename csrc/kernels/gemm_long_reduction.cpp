@@ -56,7 +56,6 @@ struct Plan {
                                                           .n_terms = 1,
                                                           .c = split_sums + (p * s.M + row) * W,
                                                           .c_row = W,
-                                                          .bias = nullptr,
                                                           .columns = min_of(W, s.N - p * W),
                                                           .accumulate = accumulate,
                                                           .ahead = ahead,

@@ -20,20 +20,18 @@ size_t linear_scratch_bytes(const LinearShape& s, int threads) {
 template <class T>
 void linear_forward(const Exec& exec, const LinearShape& s, const T* x, const T* w, const T* b,
                     T* y) {
-  gemm(exec, forward_gemm(s), x, w, b, y, false);
+  gemm(exec, forward_gemm(s), x, w, Epilogue<T>{.bias = b}, y, false);
 }
 
 template <class T>
 void linear_backward_input(const Exec& exec, const LinearShape& s, const T* dy, const T* w, T* dx) {
-  const T* no_bias = nullptr;
-  gemm(exec, backward_input_gemm(s), dy, w, no_bias, dx, false);
+  gemm(exec, backward_input_gemm(s), dy, w, Epilogue<T>{}, dx, false);
 }
 
 template <class T>
 void linear_backward_weight(const Exec& exec, const LinearShape& s, const T* dy, const T* x, T* dw,
                             T* db, bool accumulate) {
-  const T* no_bias = nullptr;
-  gemm(exec, backward_weight_gemm(s), dy, x, no_bias, dw, accumulate);
+  gemm(exec, backward_weight_gemm(s), dy, x, Epilogue<T>{}, dw, accumulate);
   if (db) column_sums(exec, s.N, s.O, dy, db, accumulate);
 }
 

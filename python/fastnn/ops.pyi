@@ -33,7 +33,19 @@ def conv2d_forward(
     groups: int = 1,
     *,
     algorithm: str = "auto",
+    scale: Any | None = None,
+    residual: Any | None = None,
+    relu: bool = False,
 ) -> _Array: ...
+def conv2d_output_size(
+    x: Any,
+    weight: Any,
+    bias: Any | None = None,
+    stride: _IntPair = 1,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
+    groups: int = 1,
+) -> tuple[int, int, int, int]: ...
 def conv2d_backward_input(
     dy: Any,
     weight: Any,
