@@ -136,7 +136,7 @@ struct Forward {
   std::optional<py::array> channels(const char* op, const char* name,
                                     const py::object& object) const {
     if (object.is_none()) return std::nullopt;
-    const py::array a = contiguous(real_array_like(op, name, object, x, "x", 1));
+    py::array a = contiguous(real_array_like(op, name, object, x, "x", 1));
     check_shape(op, name, a, {s.K});
     return a;
   }
