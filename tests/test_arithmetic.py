@@ -67,6 +67,7 @@ def test_same_bits_on_any_number_of_threads(isa, name):
         ),
         ("subtract", (np.arange(3), 1), TypeError, "subtract: a has dtype int64; expected float32 or float64"),
         ("divide", (values(2), "x"), TypeError, "divide: b is a str"),
+        ("add", (values(2), 10**400), ValueError, "add: b is too large for a float"),
         ("cat", ([], 0), ValueError, "cat: arrays is empty"),
         (
             "cat",

@@ -207,6 +207,8 @@ def test_errors_of_parameters():
         ops.gelu_forward(x.data, "sigmoid")
     with pytest.raises(ValueError, match="gelu: approximate is 1; expected 'none' or 'tanh'"):
         F.gelu(x, 1)
+    with pytest.raises(ValueError, match="GELU: approximate is 'foo'; expected 'none' or 'tanh'"):
+        nn.GELU("foo")
     with pytest.raises(TypeError, match="leaky_relu: negative_slope is 'a'; expected a number"):
         F.leaky_relu(x, "a")
     with pytest.raises(TypeError, match="elu: alpha is None; expected a number"):

@@ -4,9 +4,19 @@
 namespace fastnn {
 namespace {
 
+double scalar_value(const char* op, const char* name, py::handle value) {
+  const double scalar = PyFloat_AsDouble(value.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    value_error(op, ": ", name, " is too large for a float");
+  }
+  return scalar;
+}
+
 py::array arithmetic(const char* op, Arithmetic kind, py::handle a_object, py::handle b_object) {
   const py::array a = dense(real_array(op, "a", a_object));
   const bool one_b = PyFloat_Check(b_object.ptr()) || PyLong_Check(b_object.ptr());
+  const double scalar_b = one_b ? scalar_value(op, "b", b_object) : 0;
   py::array b;
   if (!one_b) {
     b = real_array_like(op, "b", b_object, a, "a");
@@ -16,7 +26,7 @@ py::array arithmetic(const char* op, Arithmetic kind, py::handle a_object, py::h
   py::array y = empty_like(op, a);
   by_type(real_type(op, "a", a), [&]<class T>() {
     const auto kernel = supported(op, ops<T>().arithmetic);
-    const T scalar = one_b ? static_cast<T>(b_object.cast<double>()) : T{0};
+    const T scalar = static_cast<T>(scalar_b);
     const T *a_data = data<T>(a), *b_data = one_b ? &scalar : data<T>(b);
     T* to = mutable_data<T>(y);
     run(op, a, [&](const Exec& exec) { kernel(exec, kind, a.size(), a_data, b_data, one_b, to); });

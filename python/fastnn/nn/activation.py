@@ -120,10 +120,15 @@ class GELU(Module):
 
     Args:
         approximate: "none", or "tanh" for the approximation of `functional.gelu`.
+
+    Raises:
+        ValueError: `approximate` is neither.
     """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: approximate is {approximate!r}; expected 'none' or 'tanh'")
         self.approximate = approximate
 
     def forward(self, x: Tensor) -> Tensor:
