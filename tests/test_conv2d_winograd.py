@@ -20,10 +20,10 @@ def draw(*shapes, seed=0):
     return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
 
 
-def check(N, C, H, W, K, R, padding, bias=True):
+def check(N, C, H, W, K, R, padding, groups=1, bias=True):
     """All passes against the oracle and, in terms of sum |x| |w|, against direct convolution."""
-    window = ((1, 1), padding, (1, 1), 1)
-    x, w, b = draw((N, C, H, W), (K, C, R, R), (K,))
+    window = ((1, 1), padding, (1, 1), groups)
+    x, w, b = draw((N, C, H, W), (K, C // groups, R, R), (K,))
     b = b if bias else None
     y = ref.conv2d_forward(x, w, b, *window)
     (dy,) = draw(y.shape, seed=1)
@@ -71,6 +71,10 @@ SHAPES = {
     "5x5": {"N": 2, "C": 19, "H": 11, "W": 14, "K": 34, "R": 5, "padding": (2, 2)},
     "5x5 without padding": {"N": 1, "C": 3, "H": 5, "W": 6, "K": 4, "R": 5, "padding": (0, 0)},
     "5x5 deep": {"N": 1, "C": 210, "H": 9, "W": 6, "K": 33, "R": 5, "padding": (3, 1)},
+    "groups": {"N": 2, "C": 51, "H": 15, "W": 10, "K": 51, "R": 3, "padding": (1, 1), "groups": 3},
+    "groups of a panel and more": {"N": 3, "C": 40, "H": 7, "W": 9, "K": 194, "R": 3, "padding": (1, 1), "groups": 2},
+    "groups, 2x2 images": {"N": 20, "C": 64, "H": 2, "W": 2, "K": 128, "R": 3, "padding": (1, 1), "groups": 4},
+    "groups, 5x5": {"N": 2, "C": 38, "H": 11, "W": 14, "K": 66, "R": 5, "padding": (2, 2), "groups": 2},
     "empty batch": {"N": 0, "C": 3, "H": 5, "W": 5, "K": 4, "R": 3, "padding": (1, 1)},
 }
 
@@ -83,16 +87,18 @@ def test_equals_oracle(isa, name):
 @settings(max_examples=40, deadline=None)
 @given(
     N=st.integers(0, 4), C=st.integers(1, 40), K=st.integers(1, 70), H=st.integers(1, 13), W=st.integers(1, 13),
-    R=st.sampled_from([3, 5]), padding=st.tuples(st.integers(0, 6), st.integers(0, 6)), bias=st.booleans(),
-    isa_index=st.integers(0, 3),
+    R=st.sampled_from([3, 5]), padding=st.tuples(st.integers(0, 6), st.integers(0, 6)), groups=st.integers(1, 3),
+    bias=st.booleans(), isa_index=st.integers(0, 3),
 )  # fmt: skip
-def test_drawn_shapes(N, C, K, H, W, R, padding, bias, isa_index):
+def test_drawn_shapes(N, C, K, H, W, R, padding, groups, bias, isa_index):
+    if groups > 1:
+        C, K = (8 + C) * groups, (8 + K) * groups
     if H + 2 * padding[0] < R or W + 2 * padding[1] < R:
         return
     before = ops.isa()
     ops.set_isa(ops.isas()[isa_index % len(ops.isas())])
     try:
-        check(N, C, H, W, K, R, padding, bias)
+        check(N, C, H, W, K, R, padding, groups, bias)
     finally:
         ops.set_isa(before)
 
@@ -104,18 +110,19 @@ def test_channel_tails(isa, C, K):
 
 
 @pytest.mark.parametrize(
-    ("x_shape", "K", "R"),
+    ("x_shape", "K", "R", "groups"),
     [
-        ((8, 32, 30, 30), 70, 3),
-        ((8, 200, 14, 14), 70, 3),
-        ((64, 64, 2, 2), 64, 3),
-        ((8, 24, 14, 14), 40, 5),
-        ((6, 33, 67, 70), 65, 3),
+        ((8, 32, 30, 30), 70, 3, 1),
+        ((8, 200, 14, 14), 70, 3, 1),
+        ((64, 64, 2, 2), 64, 3, 1),
+        ((8, 24, 14, 14), 40, 5, 1),
+        ((6, 33, 67, 70), 65, 3, 1),
+        ((8, 96, 20, 20), 210, 3, 3),
     ],
 )
-def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R):
-    x, w, b = draw(x_shape, (K, x_shape[1], R, R), (K,))
-    window = (1, R // 2)
+def test_same_bits_on_any_number_of_threads(isa, x_shape, K, R, groups):
+    x, w, b = draw(x_shape, (K, x_shape[1] // groups, R, R), (K,))
+    window = (1, R // 2, 1, groups)
     before, results = ops.get_num_threads(), []
     try:
         for n in (1, 2, 3, 7):
@@ -174,6 +181,23 @@ def test_any_strides():
     assert np.array_equal(expected[::-1], ops.conv2d_forward(x[::-1], w, None, 1, 1, algorithm="winograd"))
 
 
+def test_a_group_is_a_convolution_of_its_channels(isa):
+    x, w, b = draw((2, 51, 13, 11), (60, 17, 3, 3), (60,))
+    y = ops.conv2d_forward(x, w, b, 1, 1, 1, 3, algorithm="winograd")
+    for g in range(3):
+        xg, wg, bg = x[:, 17 * g : 17 * g + 17], w[20 * g : 20 * g + 20], b[20 * g : 20 * g + 20]
+        assert np.array_equal(y[:, 20 * g : 20 * g + 20], ops.conv2d_forward(xg, wg, bg, 1, 1, algorithm="winograd"))
+
+
+def test_nan_and_infinity_stay_in_their_group(isa):
+    x, w = draw((1, 40, 9, 9), (40, 10, 3, 3))
+    x[0, 13, 4, 4] = np.nan
+    x[0, 29, 4, 4] = np.inf
+    y = ops.conv2d_forward(x, w, None, 1, 1, 1, 4, algorithm="winograd")
+    bad = ~np.isfinite(y).all(axis=(0, 2, 3))
+    assert np.array_equal(bad, np.repeat([False, True, True, False], 10))
+
+
 # The choice ---------------------------------------------------------------------------------------
 
 X, WEIGHT = draw((8, 64, 28, 28), (64, 64, 3, 3))
@@ -226,7 +250,7 @@ def test_float64_is_direct():
         ({"stride": 2}, "stride (2, 2)"),
         ({"stride": (1, 2)}, "stride (1, 2)"),
         ({"dilation": 2}, "dilation (2, 2)"),
-        ({"weight": WEIGHT[:, :32], "groups": 2}, "groups 2"),
+        ({"weight": WEIGHT[:, :8], "groups": 8}, "groups 8 of 8 input and 8 output channels"),
         ({"weight": WEIGHT[..., :1, :1]}, "a 1x1 kernel"),
         ({"weight": WEIGHT[..., :2]}, "a 3x2 kernel"),
         ({"x": X.astype(np.float64), "weight": WEIGHT.astype(np.float64)}, "got float64"),

@@ -110,11 +110,14 @@ const char* set_algorithm(const char* op, const std::string& name, Real type,
   s->algorithm = wanted == Conv2dAlgorithm::automatic ? preferred.load() : wanted;
   const Conv2dAlgorithm taken = choice(*s);
   if (wanted != Conv2dAlgorithm::automatic && taken != wanted) {
-    value_error(op, ": algorithm '", name,
-                "' takes float32, a 3x3 or 5x5 kernel, stride 1, dilation 1 and 1 group; got ",
-                type == Real::f32 ? "float32" : "float64", ", a ", s->R, "x", s->S,
-                " kernel, stride ", shape_text({s->stride_h, s->stride_w}), ", dilation ",
-                shape_text({s->dilation_h, s->dilation_w}), ", groups ", s->groups);
+    value_error(
+        op, ": algorithm '", name,
+        "' takes float32, a 3x3 or 5x5 kernel, stride 1, dilation 1 and 1 group or groups of "
+        "more than 8 channels; got ",
+        type == Real::f32 ? "float32" : "float64", ", a ", s->R, "x", s->S, " kernel, stride ",
+        shape_text({s->stride_h, s->stride_w}), ", dilation ",
+        shape_text({s->dilation_h, s->dilation_w}), ", groups ", s->groups, " of ",
+        s->C / s->groups, " input and ", s->K / s->groups, " output channels");
   }
   return algorithm_name(taken);
 }

@@ -15,13 +15,13 @@ namespace {
 // 1.02 to 11 times; AVX2 0.8 times for single images of a few pixels). With 16, AVX-512 gained from
 // some 1500 pixels on (1.1 to 2.7 times) and AVX2 did not; with 8, neither.
 bool winograd_pays(const Conv2dShape& s) {
-  const int64_t channels = min_of(s.C, s.K);
+  const int64_t channels = min_of(s.C, s.K) / s.groups;
   return channels >= 32 || (lanes<float> >= 16 && channels >= 16 && s.N * s.P * s.Q >= 1500);
 }
 
 // The same for backward-weight: as fast as direct convolution or up to twice as fast at 392 pixels.
 bool winograd_backward_weight_pays(const Conv2dShape& s) {
-  return min_of(s.C, s.K) >= 16 && s.N * s.P * s.Q >= 300;
+  return min_of(s.C, s.K) / s.groups >= 16 && s.N * s.P * s.Q >= 300;
 }
 
 // `pays`: whether Winograd's algorithm is to be taken where the choice is free.

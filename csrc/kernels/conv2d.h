@@ -71,7 +71,7 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, co
 void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
                             double* dw, bool accumulate);
 
-// Winograd's algorithm, for shapes that winograd_can() takes: float, 3x3 or 5x5 taps, stride 1.
+// Winograd's algorithm, for shapes that winograd_can() takes.
 size_t winograd_forward_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const float* w,
                       const Epilogue<float>&, float* y);
@@ -84,9 +84,13 @@ void winograd_backward_weight(const Exec&, const Conv2dShape&, const float* dy, 
 
 namespace {
 
+// For narrower groups it would leave most of each vector empty.
+constexpr int64_t winograd_least_group = 9;
+
 constexpr bool winograd_can(const Conv2dShape& s) {
   return s.R == s.S && (s.R == 3 || s.R == 5) && s.stride_h == 1 && s.stride_w == 1 &&
-         s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1;
+         s.dilation_h == 1 && s.dilation_w == 1 &&
+         (s.groups == 1 || min_of(s.C, s.K) / s.groups >= winograd_least_group);
 }
 
 // Of input for one strip, and of weights for one panel: they share L2.

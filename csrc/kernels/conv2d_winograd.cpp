@@ -21,21 +21,24 @@ using V = VecF32;
 
 // The convolution that both passes are.
 struct WinogradShape {
-  int64_t N, C, H, W, K, P, Q, taps;
+  int64_t N, groups;
+  int64_t C, H, W, K, P, Q, taps;  // C and K of each group
   int64_t pad_h, pad_w;
   int64_t w_k, w_c;  // strides of the weights
   bool flip;         // the taps are those of the filter turned around
+  int64_t x_pixel() const { return groups * C; }
+  int64_t y_pixel() const { return groups * K; }
 };
 
 WinogradShape forward_shape(const Conv2dShape& s) {
-  const int64_t taps = s.R * s.S;
-  return {s.N, s.C, s.H, s.W, s.K, s.P, s.Q, s.R, s.pad_h, s.pad_w, s.C * taps, taps, false};
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = s.R * s.S;
+  return {s.N, s.groups, C, s.H, s.W, K, s.P, s.Q, s.R, s.pad_h, s.pad_w, C * taps, taps, false};
 }
 
 WinogradShape backward_input_shape(const Conv2dShape& s) {
-  const int64_t taps = s.R * s.S;
-  return {s.N,  s.K,        s.P, s.Q, s.C, s.H, s.W, s.R, s.R - 1 - s.pad_h, s.S - 1 - s.pad_w,
-          taps, s.C * taps, true};
+  const int64_t C = s.C / s.groups, K = s.K / s.groups, taps = s.R * s.S;
+  return {s.N,  s.groups, K,   s.P, s.Q, C, s.H, s.W, s.R, s.R - 1 - s.pad_h, s.S - 1 - s.pad_w,
+          taps, C * taps, true};
 }
 
 // to[i][j] = rows[j][i] for n >= 4 elements of 4 rows, rows of `to` W apart.
@@ -69,7 +72,8 @@ struct Plan {
   static constexpr int64_t points = F::points * F::points;
 
   const WinogradShape& s;
-  int64_t tiles_h, tiles_w, tiles, groups, panels, chunks;
+  int64_t tiles_h, tiles_w, tiles, groups;              // groups of tiles
+  int64_t panels, all_panels, chunks;                   // panels of a group of channels, of all
   int64_t u_point, u_panel, v_point, v_group, m_point;  // strides
   int64_t block_groups, blocks;
   float* u = nullptr;
@@ -85,13 +89,14 @@ struct Plan {
         tiles(s.N * tiles_h * tiles_w),
         groups(ceil_div(tiles, tile_rows)),
         panels(ceil_div(s.K, W)),
+        all_panels(s.groups * panels),
         chunks(ceil_div(s.C, line)),
         u_point(s.C * W + line),
         u_panel(points * u_point),
         v_point(odd_lines(chunks * tile_rows * line)),
         v_group(points * v_point) {
     constexpr auto item = static_cast<int64_t>(sizeof(float));
-    const bool u_is_cached = panels * u_panel * item <= most_cached_u;
+    const bool u_is_cached = all_panels * u_panel * item <= most_cached_u;
     block_groups =
         max_of(block_tiles / tile_rows, u_is_cached ? 0 : most_cached_v / v_group / item);
     blocks = max_of(1, ceil_div(groups, block_groups));
@@ -99,7 +104,7 @@ struct Plan {
     m_point = odd_lines(block_groups * tile_rows * W);
     Pieces pieces(scratch);
     terms = pieces.take<Term>(chunks);
-    u = pieces.take<float>(panels * u_panel);
+    u = pieces.take<float>(all_panels * u_panel);
     v = pieces.take<float>(threads * block_groups * v_group);
     m = pieces.take<float>(threads * points * m_point);
     bytes = static_cast<int64_t>(pieces.bytes());
@@ -114,11 +119,11 @@ struct Plan {
   void transform_weights(int64_t panel, int64_t c0, int64_t c1, const float* w, float* to) const {
     constexpr int taps = F::taps * F::taps;
     alignas(64) float g[weight_channels * taps][W];
-    const int64_t last = min_of(W, s.K - panel * W) - 1;
+    const int64_t k0 = panel % panels * W, last = min_of(W, s.K - k0) - 1;
+    const float* const from = w + panel / panels * s.K * s.C * taps + k0 * s.w_k + c0 * s.w_c;
     for (int64_t j = 0; j < W; j += 4) {
       const float* rows[4];  // beyond the last column anything will do
-      for (int i = 0; i < 4; ++i)
-        rows[i] = w + (panel * W + min_of(j + i, last)) * s.w_k + c0 * s.w_c;
+      for (int i = 0; i < 4; ++i) rows[i] = from + min_of(j + i, last) * s.w_k;
       // Rows of a deep layer's weights lie so far apart that nothing else fetches ahead: the next
       // channels. 32,512,7: 0.8 of 7 ms.
       if (s.w_c == taps) {
@@ -180,7 +185,7 @@ struct Plan {
     const int64_t h0 = max_of(0, -h), h1 = min_of(F::points, s.H - h);
     const int64_t w0 = max_of(0, -w), w1 = min_of(F::points, s.W - w);
     const bool inside = h0 == 0 && w0 == 0 && h1 == F::points && w1 == F::points;
-    const float* const from = x + ((at.n * s.H + h) * s.W + w) * s.C;
+    const float* const from = x + ((at.n * s.H + h) * s.W + w) * s.x_pixel();
     for (int64_t c = 0; c < s.C; c += L) {
       const int64_t n = min_of(L, s.C - c);
       V d[points];
@@ -190,21 +195,21 @@ struct Plan {
         if (c % line == 0) {
           for (int i = F::points - F::outputs; i < F::points; ++i) {
             for (int j = 0; j < F::outputs; ++j)
-              prefetch(from + (i * s.W + F::points + F::outputs + j) * s.C + c);
+              prefetch(from + (i * s.W + F::points + F::outputs + j) * s.x_pixel() + c);
           }
         }
 #pragma GCC unroll 6
         for (int i = 0; i < F::points; ++i) {
 #pragma GCC unroll 6
           for (int j = 0; j < F::points; ++j) {
-            d[i * F::points + j] = load(from + (i * s.W + j) * s.C + c);
+            d[i * F::points + j] = load(from + (i * s.W + j) * s.x_pixel() + c);
           }
         }
       } else {
         for (int i = 0; i < F::points; ++i) {
           for (int j = 0; j < F::points; ++j) {
             const bool real = i >= h0 && i < h1 && j >= w0 && j < w1;
-            d[i * F::points + j] = real ? load(from + (i * s.W + j) * s.C + c, n) : V{};
+            d[i * F::points + j] = real ? load(from + (i * s.W + j) * s.x_pixel() + c, n) : V{};
           }
         }
       }
@@ -232,12 +237,13 @@ struct Plan {
   }
 
   bool stream_output(const float* y) const {
-    return s.N * s.P * s.Q * s.K * static_cast<int64_t>(sizeof(float)) > most_cached_y &&
+    return s.N * s.P * s.Q * s.y_pixel() * static_cast<int64_t>(sizeof(float)) > most_cached_y &&
            whole_lines && s.K % L == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
   }
 
-  void transform_output(const Place& at, int64_t k0, const float* from,
+  void transform_output(const Place& at, int64_t panel, const float* from,
                         const Epilogue<float>& epilogue, float* y) const {
+    const int64_t k0 = panel % panels * W, first = panel / panels * s.K;
     const bool streamed = stream_output(y);
     const int64_t rows = min_of(F::outputs, s.P - at.p), cols = min_of(F::outputs, s.Q - at.q);
     for (int64_t k = k0; k < min_of(k0 + W, s.K); k += L) {
@@ -252,7 +258,7 @@ struct Plan {
         }
         F::output(row, half[i]);
       }
-      const EpilogueColumns<float> end(epilogue, k, n);
+      const EpilogueColumns<float> end(epilogue, first + k, n);
 #pragma GCC unroll 4
       for (int j = 0; j < F::outputs; ++j) {
         V column[F::points], out[F::outputs];
@@ -263,7 +269,8 @@ struct Plan {
 #pragma GCC unroll 4
         for (int i = 0; i < F::outputs; ++i) {
           if (i >= rows) continue;
-          const int64_t pixel = (((at.n * s.P + at.p + i) * s.Q) + at.q + j) * s.K + k;
+          const int64_t pixel =
+              ((at.n * s.P + at.p + i) * s.Q + at.q + j) * s.y_pixel() + first + k;
           if (streamed) {
             stream(y + pixel, end(out[i], pixel));
           } else if (n == L) {
@@ -279,7 +286,8 @@ struct Plan {
   // The pixels of y of groups g0 to g1, transformed at v_block, and one panel.
   void compute(int64_t g0, int64_t g1, int64_t panel, const float* v_block,
                const Epilogue<float>& epilogue, float* y, float* m_block) const {
-    const int64_t first = first_tile(g0), columns = min_of(W, round_up(s.K - panel * W, L));
+    const int64_t first = first_tile(g0),
+                  columns = min_of(W, round_up(s.K - panel % panels * W, L));
     for (int64_t point = 0; point < points; ++point) {
       for (int64_t group = g0; group < g1; ++group) {
         const int64_t tile = first_tile(group);
@@ -298,7 +306,7 @@ struct Plan {
       }
     }
     for (int64_t tile = first; tile < first_tile(g1); ++tile) {
-      transform_output(place(tile), panel * W, m_block + (tile - first) * W, epilogue, y);
+      transform_output(place(tile), panel, m_block + (tile - first) * W, epilogue, y);
     }
   }
 
@@ -309,7 +317,7 @@ struct Plan {
       terms[i] = {i * tile_rows * line, i * line * W, min_of(line, s.C - i * line)};
     }
     const int64_t parts = ceil_div(s.C, weight_channels);
-    parallel_for(exec, panels * parts, grain(weight_channels * points * W * 8),
+    parallel_for(exec, all_panels * parts, grain(weight_channels * points * W * 8),
                  [&](int64_t begin, int64_t end, int) {
                    for (int64_t i = begin; i < end; ++i) {
                      const int64_t panel = i / parts, c = i % parts * weight_channels;
@@ -318,18 +326,18 @@ struct Plan {
                    }
                    fence();
                  });
-    const int64_t items = blocks * panels;
-    parallel_for(exec, items, grain(tiles * points * s.C * panels * W / items),
+    const int64_t items = blocks * all_panels;
+    parallel_for(exec, items, grain(tiles * points * s.C * all_panels * W / items),
                  [&](int64_t begin, int64_t end, int thread) {
                    float* const own_v = v + thread * block_groups * v_group;
                    int64_t prepared = -1;
                    for (int64_t item = begin; item < end; ++item) {
-                     const int64_t block = item / panels;
+                     const int64_t block = item / all_panels, panel = item % all_panels;
                      const int64_t g0 = groups * block / blocks, g1 = groups * (block + 1) / blocks;
-                     if (block != prepared) transform_input(g0, g1, x, own_v);
-                     prepared = block;
-                     compute(g0, g1, item % panels, own_v, epilogue, y,
-                             m + thread * points * m_point);
+                     if (item / panels != prepared)
+                       transform_input(g0, g1, x + panel / panels * s.C, own_v);
+                     prepared = item / panels;
+                     compute(g0, g1, panel, own_v, epilogue, y, m + thread * points * m_point);
                    }
                    fence();
                  });

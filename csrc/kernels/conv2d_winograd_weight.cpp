@@ -28,32 +28,33 @@ constexpr int64_t unit = 4 * L;  // filters that are not divided among threads
 // The pixels of an image that count: H rows of W, the others read as zero.
 struct Image {
   const float* pixels;
-  int64_t H, W, row_stride, C;
+  int64_t H, W, row_stride, pixel_stride;
 
   // Channels c to c + n (at most L) of Size x Size pixels from (h, w) on. Fetches the Step columns
   // that the next tile adds to them: the hardware sees no pattern in these short pieces of rows
   // (without it, transforming 2 x 25 MB from memory takes 8.4 ms instead of 3.3).
   template <int Size, int Step>
   FASTNN_INLINE void load_patch(int64_t h, int64_t w, int64_t c, int64_t n, V* patch) const {
-    const float* const from = pixels + h * row_stride + w * C + c;
+    const float* const from = pixels + h * row_stride + w * pixel_stride + c;
 #pragma GCC unroll 6
     for (int i = 0; i < Size; ++i) {
 #pragma GCC unroll 4
       for (int j = 0; j < Step; ++j)
-        __builtin_prefetch(from + i * row_stride + (Size + j) * C, 0, 2);
+        __builtin_prefetch(from + i * row_stride + (Size + j) * pixel_stride, 0, 2);
     }
     if (h >= 0 && w >= 0 && h + Size <= H && w + Size <= W && n == L) {
 #pragma GCC unroll 6
       for (int i = 0; i < Size; ++i) {
 #pragma GCC unroll 6
-        for (int j = 0; j < Size; ++j) patch[i * Size + j] = load(from + i * row_stride + j * C);
+        for (int j = 0; j < Size; ++j)
+          patch[i * Size + j] = load(from + i * row_stride + j * pixel_stride);
       }
       return;
     }
     for (int i = 0; i < Size; ++i) {
       for (int j = 0; j < Size; ++j) {
         const bool inside = h + i >= 0 && h + i < H && w + j >= 0 && w + j < W;
-        patch[i * Size + j] = inside ? load(from + i * row_stride + j * C, n) : V{};
+        patch[i * Size + j] = inside ? load(from + i * row_stride + j * pixel_stride, n) : V{};
       }
     }
   }
@@ -70,8 +71,9 @@ struct Plan {
   static constexpr int64_t W = panel_width<float>;
   static constexpr int points = F::points * F::points;
   const Conv2dShape& s;
-  int64_t tiles_h, tiles_w, tiles, splits, units, panels;
-  int64_t block_tiles, x_row, dy_row, x_point, dy_point;  // of a thread's transformed x and dy
+  int64_t C, K;                                            // of a group
+  int64_t tiles_h, tiles_w, tiles, splits, units, panels;  // units and panels of a group
+  int64_t block_tiles, x_row, dy_row, x_point, dy_point;   // of a thread's transformed x and dy
   int64_t sums_point, sums_split;
   float* sums;
   float* bias_sums;  // [split][k]
@@ -81,25 +83,27 @@ struct Plan {
 
   Plan(const Conv2dShape& shape, int threads, void* scratch)
       : s(shape),
+        C(s.C / s.groups),
+        K(s.K / s.groups),
         tiles_h(ceil_div(s.P, F::outputs)),
         tiles_w(ceil_div(s.Q, F::outputs)),
         tiles(s.N * tiles_h * tiles_w),
         splits(1),
-        units(ceil_div(s.K, unit)),
-        panels(ceil_div(s.C, W)),
+        units(ceil_div(K, unit)),
+        panels(ceil_div(C, W)),
         block_tiles(min_of(tiles, most_block_tiles)),
-        x_row(row_size(s.C)),
-        dy_row(row_size(s.K)),
+        x_row(row_size(C)),
+        dy_row(row_size(K)),
         x_point(block_tiles * x_row + L),
         dy_point(block_tiles * dy_row + L),
         sums_point(panels * s.K * W + L),
         sums_split(points * sums_point) {
     const auto at_least = [&] {
-      return splits * units < least_items ? least_split_tiles : split_tiles;
+      return splits * s.groups * units < least_items ? least_split_tiles : split_tiles;
     };
     while (2 * splits <= most_splits && 2 * splits * at_least() <= tiles) splits *= 2;
     if (tiles == 0) splits = 0;
-    const int64_t workers = min_of(threads, splits * units);
+    const int64_t workers = min_of(threads, splits * s.groups * units);
     Pieces pieces(scratch);
     sums = pieces.take<float>(splits * sums_split);
     bias_sums = pieces.take<float>(splits * s.K);
@@ -108,18 +112,19 @@ struct Plan {
     bytes = static_cast<int64_t>(pieces.bytes());
   }
 
-  // The transforms of a tile, of channels k0 to k1 of dy; the results' addresses are those of
-  // point 0.
-  void transform(int64_t tile, int64_t k0, int64_t k1, const float* dy, const float* x, float* x_to,
-                 float* dy_to) const {
+  // The transforms of a tile of a group, of channels k0 to k1 of its dy; the results' addresses are
+  // those of point 0.
+  void transform(int64_t tile, int64_t group, int64_t k0, int64_t k1, const float* dy,
+                 const float* x, float* x_to, float* dy_to) const {
     const int64_t n = tile / (tiles_h * tiles_w), p = tile / tiles_w % tiles_h * F::outputs,
                   q = tile % tiles_w * F::outputs;
     // Input pixels that no output pixel needs might hold anything.
-    const Image x_image{x + n * s.H * s.W * s.C, min_of(s.H, s.P + F::taps - 1 - s.pad_h),
+    const Image x_image{x + n * s.H * s.W * s.C + group * C,
+                        min_of(s.H, s.P + F::taps - 1 - s.pad_h),
                         min_of(s.W, s.Q + F::taps - 1 - s.pad_w), s.W * s.C, s.C};
-    for (int64_t c = 0; c < s.C; c += L) {
+    for (int64_t c = 0; c < C; c += L) {
       V d[points];
-      x_image.load_patch<F::points, F::outputs>(p - s.pad_h, q - s.pad_w, c, min_of(L, s.C - c), d);
+      x_image.load_patch<F::points, F::outputs>(p - s.pad_h, q - s.pad_w, c, min_of(L, C - c), d);
 #pragma GCC unroll 6
       for (int j = 0; j < F::points; ++j) F::input(d + j, F::points);
 #pragma GCC unroll 6
@@ -131,7 +136,7 @@ struct Plan {
         }
       }
     }
-    const Image dy_image{dy + n * s.P * s.Q * s.K, s.P, s.Q, s.Q * s.K, s.K};
+    const Image dy_image{dy + n * s.P * s.Q * s.K + group * K, s.P, s.Q, s.Q * s.K, s.K};
     for (int64_t k = k0; k < k1; k += L) {
       V d[F::outputs * F::outputs], columns[F::outputs][F::points];
       dy_image.load_patch<F::outputs, F::outputs>(p, q, k, min_of(L, k1 - k), d);
@@ -149,7 +154,7 @@ struct Plan {
     }
   }
 
-  // Adds the products over n transformed tiles to the sums of filters k0 to k1.
+  // Adds the products over n transformed tiles to the sums, of which `to` is the group's first.
   void multiply(int64_t n, int64_t k0, int64_t k1, const float* xt, const float* dyt, float* to,
                 bool first) const {
     const Term reduction{0, 0, n};
@@ -166,9 +171,9 @@ struct Plan {
                            .b_row = x_row,
                            .terms = &reduction,
                            .n_terms = 1,
-                           .c = to + point * sums_point + (panel * s.K + k) * W,
+                           .c = to + point * sums_point + (panel * K + k) * W,
                            .c_row = W,
-                           .columns = min_of(W, round_up(s.C, L) - panel * W),
+                           .columns = min_of(W, round_up(C, L) - panel * W),
                            .accumulate = !first});
         }
       }
@@ -187,27 +192,30 @@ struct Plan {
     }
   }
 
-  // The sums of a split for filters k0 to k1.
-  void compute(int64_t split, int64_t k0, int64_t k1, const float* dy, const float* x, float* xt,
-               float* dyt) const {
+  // The sums of a split for filters k0 to k1 of a group.
+  void compute(int64_t split, int64_t group, int64_t k0, int64_t k1, const float* dy,
+               const float* x, float* xt, float* dyt) const {
     const int64_t begin = tiles * split / splits, n = tiles * (split + 1) / splits - begin;
     const int64_t blocks = ceil_div(n, block_tiles);
     for (int64_t block = 0; block < blocks; ++block) {
       const int64_t first = begin + n * block / blocks, end = begin + n * (block + 1) / blocks;
       for (int64_t tile = first; tile < end; ++tile) {
-        transform(tile, k0, k1, dy, x, xt + (tile - first) * x_row, dyt + (tile - first) * dy_row);
+        transform(tile, group, k0, k1, dy, x, xt + (tile - first) * x_row,
+                  dyt + (tile - first) * dy_row);
       }
-      multiply(end - first, k0, k1, xt, dyt, sums + split * sums_split, block == 0);
-      add_bias(end - first, k0, k1, dyt, bias_sums + split * s.K, block == 0);
+      multiply(end - first, k0, k1, xt, dyt, sums + split * sums_split + group * panels * K * W,
+               block == 0);
+      add_bias(end - first, k0, k1, dyt, bias_sums + split * s.K + group * K, block == 0);
     }
   }
 
-  // dw of one filter and a panel of channels.
+  // dw of filter k of all and a panel of its channels.
   void transform_back(int64_t panel, int64_t k, float* dw, bool accumulate) const {
-    for (int64_t c = panel * W; c < min_of(panel * W + W, s.C); c += L) {
+    const int64_t sums_row = (k / K * panels + panel) * K + k % K;
+    for (int64_t c = panel * W; c < min_of(panel * W + W, C); c += L) {
       V u[points], columns[F::points][F::taps];
       for (int point = 0; point < points; ++point) {
-        const float* from = sums + point * sums_point + (panel * s.K + k) * W + c % W;
+        const float* from = sums + point * sums_point + sums_row * W + c % W;
         u[point] = V{};
         for (int64_t split = 0; split < splits; ++split, from += sums_split) {
           __builtin_prefetch(from + W, 0, 2);  // of the next filter
@@ -225,8 +233,8 @@ struct Plan {
 #pragma GCC unroll 5
         for (int j = 0; j < F::taps; ++j) store(g[i * F::taps + j], row[j]);
       }
-      float* const to = dw + (k * s.C + c) * taps;
-      for (int64_t j = 0; j < min_of(L, s.C - c); ++j) {
+      float* const to = dw + (k * C + c) * taps;
+      for (int64_t j = 0; j < min_of(L, C - c); ++j) {
         for (int i = 0; i < taps; ++i) {
           float& out = to[j * taps + i];
           out = accumulate ? out + g[i][j] : g[i][j];
@@ -243,14 +251,15 @@ struct Plan {
 
   void run(const Exec& exec, const float* dy, const float* x, float* dw, float* db,
            bool accumulate) const {
-    const int64_t work = tiles * s.C * unit / max_of(1, splits);  // of an item, a point
-    parallel_for(exec, splits * units, 1 + 20000 / (work + 1),
+    const int64_t work = tiles * C * min_of(unit, K) / max_of(1, splits);  // of an item, a point
+    parallel_for(exec, splits * s.groups * units, 1 + 20000 / (work + 1),
                  [&](int64_t begin, int64_t end, int thread) {
                    for (int64_t item = begin; item < end;) {
-                     const int64_t split = item / units, first = split * units;
+                     const int64_t part = item / units, first = part * units;
                      const int64_t stop = min_of(end, first + units);
-                     compute(split, (item - first) * unit, min_of((stop - first) * unit, s.K), dy,
-                             x, xs + thread * points * x_point, dys + thread * points * dy_point);
+                     compute(part / s.groups, part % s.groups, (item - first) * unit,
+                             min_of((stop - first) * unit, K), dy, x,
+                             xs + thread * points * x_point, dys + thread * points * dy_point);
                      item = stop;
                    }
                  });
