@@ -97,48 +97,50 @@ constexpr bool winograd_can(const Conv2dShape& s) {
 constexpr int64_t strip_bytes = 256 << 10, weight_panel_bytes = 384 << 10;
 constexpr int64_t wanted_items = 16;  // cut at least so many pieces of work for the threads
 
-// Input rows for `rows` grid rows, and their columns. Where `padded` is false the image itself
-// serves.
+// Input rows for `rows` grid rows, and their columns, of the channels of a group: side by side, as
+// in a convolution without groups. Where `copied` is false the image itself serves.
 struct Strip {
-  int64_t H, W, pixel;  // image; elements of a pixel, all groups
+  int64_t H, W;                // image
+  int64_t pixel, image_pixel;  // elements of a pixel: of a group, of all groups
   // Grid row p reads `span` input rows from p * row_step + first_row on.
   int64_t row_step, first_row, span;
   int64_t first_col, cols;
-  bool padded;
+  bool copied;
 
-  Strip(int64_t H_, int64_t W_, int64_t pixel_, int64_t P, int64_t Q, int64_t step_h,
-        int64_t step_w, const Taps& h, const Taps& w)
+  Strip(int64_t H_, int64_t W_, int64_t pixel_, int64_t groups, int64_t P, int64_t Q,
+        int64_t step_h, int64_t step_w, const Taps& h, const Taps& w)
       : H(H_),
         W(W_),
         pixel(pixel_),
+        image_pixel(groups * pixel_),
         row_step(step_h),
         first_row(h.offset),
         span(h.span()),
         first_col(w.offset),
         cols(max_of(0, (Q - 1) * step_w + w.span())) {
     const int64_t end_row = (P - 1) * step_h + first_row + span;
-    padded = first_row < 0 || first_col < 0 || end_row > H || first_col + cols > W;
-    if (!padded) cols = W;
+    copied = groups > 1 || first_row < 0 || first_col < 0 || end_row > H || first_col + cols > W;
+    if (!copied) cols = W;
   }
 
   int64_t row_stride() const { return cols * pixel; }
   int64_t rows(int64_t grid_rows) const { return (grid_rows - 1) * row_step + span; }
   int64_t image_stride(int64_t grid_rows) const {
-    return (padded ? rows(grid_rows) : H) * row_stride();
+    return (copied ? rows(grid_rows) : H) * row_stride();
   }
 
-  // How many grid rows fit into the budget, at least one.
+  // How many grid rows fit into the budget with all groups, at least one.
   int64_t grid_rows(int64_t P, size_t item) const {
-    const int64_t fit = strip_bytes / max_of(1, row_stride() * static_cast<int64_t>(item));
+    const int64_t fit = strip_bytes / max_of(1, cols * image_pixel * static_cast<int64_t>(item));
     return max_of(1, min_of(P, (fit - span) / row_step + 1));
   }
 
-  // The strip of grid rows p0 to p0 + grid_rows of an image: copied into `buffer` or the image's
-  // own memory.
+  // The strip of grid rows p0 to p0 + grid_rows of an image, from the first channel of a group on:
+  // copied into `buffer` or the image's own memory.
   template <class T>
   const T* get(const T* image, int64_t p0, int64_t grid_rows, T* buffer) const {
     const int64_t row0 = p0 * row_step + first_row;
-    if (!padded) return image + row0 * row_stride() + first_col * pixel;
+    if (!copied) return image + row0 * row_stride() + first_col * pixel;
     const int64_t begin = max_of(0, first_col), end = min_of(W, first_col + cols);
     for (int64_t i = 0; i < rows(grid_rows); ++i) {
       T* const to = buffer + i * row_stride();
@@ -149,13 +151,26 @@ struct Strip {
       }
       const int64_t left = (begin - first_col) * pixel, inside = (end - begin) * pixel;
       zero(to, left);
-      copy(to + left, image + (row * W + begin) * pixel, inside);
+      const T* const from = image + (row * W + begin) * image_pixel;
+      if (pixel == image_pixel) {
+        copy(to + left, from, inside);
+      } else {
+        copy_pixels(to + left, from, end - begin);
+      }
       zero(to + left + inside, row_stride() - left - inside);
     }
     return buffer;
   }
 
  private:
+  template <class T>
+  void copy_pixels(T* to, const T* from, int64_t n) const {
+    if (pixel == lanes<T>) {
+      for (; n > 0; --n, to += lanes<T>, from += image_pixel) store(to, load(from));
+      return;
+    }
+    for (; n > 0; --n, to += pixel, from += image_pixel) copy(to, from, pixel);
+  }
   // Rows are often shorter than a call of memset or memcpy takes.
   template <class T>
   static void zero(T* to, int64_t n) {

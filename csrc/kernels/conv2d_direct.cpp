@@ -24,7 +24,7 @@ struct Plan {
 
   Plan(const TapGrid& grid, int threads, void* scratch)
       : g(grid),
-        strip(g.H, g.W, g.groups * g.C, g.P, g.Q, g.step_h, g.step_w, g.taps_h, g.taps_w),
+        strip(g.H, g.W, g.C, g.groups, g.P, g.Q, g.step_h, g.step_w, g.taps_h, g.taps_w),
         taps(g.taps_h.count * g.taps_w.count),
         panels(ceil_div(g.K, W)),
         all_panels(g.groups * panels) {
@@ -32,12 +32,12 @@ struct Plan {
     const int64_t fit = max_of(16, weight_panel_bytes / (max_of(1, taps) * W * item));
     c_blocks = max_of(1, ceil_div(g.C, fit));
     c_block = ceil_div(g.C, c_blocks);
-    merged = g.taps_w.spacing == 1 && g.groups == 1 && c_blocks == 1;
+    merged = g.taps_w.spacing == 1 && c_blocks == 1;
     n_terms = taps == 0 || g.C == 0 ? 0 : merged ? g.taps_h.count : taps;
     row_blocks = ceil_div(g.P, strip.grid_rows(g.P, sizeof(T)));
     while (g.N * row_blocks < wanted_items && g.P / row_blocks >= 8) row_blocks *= 2;
     panel_blocks = min_of(all_panels, ceil_div(wanted_items, max_of(1, g.N * row_blocks)));
-    strip_size = strip.padded && n_terms > 0
+    strip_size = strip.copied && n_terms > 0
                      ? strip.rows(ceil_div(g.P, row_blocks)) * strip.row_stride()
                      : 0;
     Pieces pieces(scratch);
@@ -104,17 +104,18 @@ struct Plan {
   // Grid rows p0 to p1 of image n, panels begin to end.
   void compute(int64_t n, int64_t p0, int64_t p1, int64_t begin, int64_t end, const T* x,
                const Epilogue<T>& epilogue, T* y, T* buffer) const {
-    const T* const from =
-        n_terms == 0 ? x : strip.get(x + n * g.H * g.W * strip.pixel, p0, p1 - p0, buffer);
     const int64_t tiles = ceil_div(g.Q, tile_rows), row_terms = n_terms / max_of(1, g.taps_h.count);
     // What follows in the image is fetched meanwhile, row by row of the grid.
-    const int64_t piece = min_of(strip.span, g.step_h) * g.W * strip.pixel;
-    const T* const next =
-        x + n * g.H * g.W * strip.pixel + (p1 * g.step_h + strip.first_row) * g.W * strip.pixel;
+    const int64_t row = g.W * strip.image_pixel, piece = min_of(strip.span, g.step_h) * row;
+    const T* const image = x + n * g.H * row;
+    const T* const next = image + (p1 * g.step_h + strip.first_row) * row;
     const int64_t calls = (end - begin) * c_blocks * (p1 - p0) * tiles;
     int64_t call = 0;
+    const T* from = x;
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t group = panel / panels, k0 = panel % panels * W;
+      if (n_terms > 0 && (panel == begin || k0 == 0))
+        from = strip.get(image + group * g.C, p0, p1 - p0, buffer);
       for (int64_t block = 0; block < c_blocks; ++block) {
         for (int64_t p = p0; p < p1; ++p) {
           // Only the taps whose rows are inside of the image.
@@ -128,11 +129,11 @@ struct Plan {
                           rows = tile_begin(g.Q, tiles, tile + 1) - q;
             const int64_t k = group * g.K + k0;
             const int64_t at = n * g.out_image + p * g.out_row + q * g.out_col + k;
-            const auto [ahead, step] = Ahead<T>::share(
-                next, p1 - p0, piece, g.step_h * g.W * strip.pixel, call, calls, max_of(1, steps));
+            const auto [ahead, step] = Ahead<T>::share(next, p1 - p0, piece, g.step_h * row, call,
+                                                       calls, max_of(1, steps));
             run_tile<T>(rows,
                         {.a = from + (p - p0) * g.step_h * strip.row_stride() +
-                              q * g.step_w * strip.pixel + group * g.C + block * c_block,
+                              q * g.step_w * strip.pixel + block * c_block,
                          .a_row = g.step_w * strip.pixel,
                          .a_col = 1,
                          .b = packed + taps * (panel * g.C + block * c_block) * W,

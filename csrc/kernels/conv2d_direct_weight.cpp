@@ -36,10 +36,10 @@ struct Plan {
         C(s.C / s.groups),
         K(s.K / s.groups),
         panels(ceil_div(K, W)),
-        merged(s.dilation_w == 1 && s.groups == 1),
+        merged(s.dilation_w == 1),
         h{s.R, -s.pad_h, s.dilation_h, 0, 1},
         w{s.S, -s.pad_w, s.dilation_w, 0, 1},
-        strip(s.H, s.W, s.C, s.P, s.Q, s.stride_h, s.stride_w, h, w),
+        strip(s.H, s.W, C, s.groups, s.P, s.Q, s.stride_h, s.stride_w, h, w),
         taps(merged ? s.R : s.R * s.S),
         rows(merged ? s.S * C : C),
         tiles(ceil_div(rows, tile_rows)),
@@ -48,9 +48,9 @@ struct Plan {
     row_blocks = ceil_div(s.P, grid_rows);
     grid_rows = ceil_div(s.P, max_of(1, row_blocks));
     const int64_t one =
-        max_of(1, strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T)));
+        max_of(1, strip.rows(s.P) * strip.cols * s.C * static_cast<int64_t>(sizeof(T)));
     images = row_blocks == 1 ? max_of(1, min_of(s.N, strip_bytes / one)) : 1;
-    strip_size = strip.padded ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
+    strip_size = strip.copied ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
     terms_size = images * grid_rows;
     sums_size = s.groups * panels * taps * rows * W;
     splits = min_of(ceil_div(s.N, images),
@@ -97,11 +97,8 @@ struct Plan {
     T* const buffer = strips + thread * strip_size;
     T* const panel = panel_buffers + thread * panel_size;
     Term* const term_list = terms + thread * terms_size;
-    const T* from = nullptr;
     int64_t n_terms = 0;
     for (int64_t n = n0; n < n1; ++n) {
-      const T* const got = strip.get(x + n * image, p0, p1 - p0, buffer + (n - n0) * image_stride);
-      if (n == n0) from = got;
       for (int64_t p = p0; p < p1; ++p) {
         term_list[n_terms] = {(n - n0) * image_stride + (p - p0) * s.stride_h * strip.row_stride(),
                               in_place ? ((n - n0) * s.P + p - p0) * s.Q * K : n_terms * s.Q * W,
@@ -111,31 +108,39 @@ struct Plan {
     }
     const T* const next_x = x + n0 * image + (p0 + n_terms) * s.stride_h * s.W * s.C;
     const T* const next_dy = dy + (n0 * s.P + p0 + n_terms) * s.Q * s.K;
-    int64_t packed = -1;
+    const T* from = nullptr;
+    int64_t packed = -1, copied = -1;
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t tile = unit % tiles, tap = unit / tiles % taps, all_panel = unit / tiles / taps;
       const int64_t group = all_panel / panels, k0 = all_panel % panels * W;
       const int64_t r = merged ? tap : tap / s.S, column = merged ? 0 : tap % s.S * s.dilation_w;
       const int64_t row = tile_begin(rows, tiles, tile);
+      if (copied != group) {
+        for (int64_t n = n0; n < n1; ++n) {
+          const T* const got =
+              strip.get(x + n * image + group * C, p0, p1 - p0, buffer + (n - n0) * image_stride);
+          if (n == n0) from = got;
+        }
+        copied = group;
+      }
       if (!in_place && packed != all_panel) {
         pack(n0, n1, p0, p1, group * K + k0, min_of(W, K - k0), dy, panel);
         packed = all_panel;
       }
       const auto [next, step] = ahead(next_x, next_dy, n_terms, unit - begin, end - begin);
-      const TileArgs<T> args{
-          .a = from + r * s.dilation_h * strip.row_stride() + column * s.C + group * C + row,
-          .a_row = 1,
-          .a_col = s.stride_w * s.C,
-          .b = in_place ? dy + (n0 * s.P + p0) * s.Q * K : panel,
-          .b_row = in_place ? K : W,
-          .terms = term_list,
-          .n_terms = n_terms,
-          .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
-          .c_row = W,
-          .columns = min_of(W, K - k0),
-          .accumulate = !first,
-          .ahead = next,
-          .ahead_step = step};
+      const TileArgs<T> args{.a = from + r * s.dilation_h * strip.row_stride() + column * C + row,
+                             .a_row = 1,
+                             .a_col = s.stride_w * C,
+                             .b = in_place ? dy + (n0 * s.P + p0) * s.Q * K : panel,
+                             .b_row = in_place ? K : W,
+                             .terms = term_list,
+                             .n_terms = n_terms,
+                             .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
+                             .c_row = W,
+                             .columns = min_of(W, K - k0),
+                             .accumulate = !first,
+                             .ahead = next,
+                             .ahead_step = step};
       const int64_t tile_height = tile_begin(rows, tiles, tile + 1) - row;
       if (in_place && K % lanes<T> != 0) {
         run_tile<T, true>(tile_height, args);
