@@ -133,6 +133,11 @@ struct Dropout {
   uint64_t seed;
 };
 
+// N indices into V rows of D elements.
+struct EmbeddingShape {
+  int64_t N, V, D;
+};
+
 // The optimizers' steps, in PyTorch's order of operations. Each starts from
 //   g = (maximize ? -g : g) + weight_decay * p,
 // and keeps up to three arrays of state for a parameter, named here in the order of OptimizerParam.
@@ -256,6 +261,12 @@ struct Ops {
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
   // backward is the same call on dy.
   void (*dropout)(const Exec&, const Dropout&, int64_t n, const T* x, T* y);
+
+  // y[n][d] = w[x[n]][d]. Backward: dw[v][d] = sum of dy[n][d] over the n with x[n] == v, in the
+  // order of n; 0 for v == padding_idx (-1: there is none).
+  void (*embedding_forward)(const Exec&, const EmbeddingShape&, const int64_t* x, const T* w, T* y);
+  void (*embedding_backward)(const Exec&, const EmbeddingShape&, const T* dy, const int64_t* x,
+                             int64_t padding_idx, T* dw, bool accumulate);
 
   void (*softmax_forward)(const Exec&, const SoftmaxShape&, const T* x, T* y);
   void (*softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);

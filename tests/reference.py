@@ -489,6 +489,23 @@ def dropout(x, p, seed):
     return x * factors.reshape(x.shape)
 
 
+# Embedding ----------------------------------------------------------------------------------------
+
+
+@in_float64
+def embedding_forward(x, w):
+    return w[x]
+
+
+@in_float64
+def embedding_backward(dy, x, num_embeddings, padding_idx=None):
+    dw = np.zeros((num_embeddings, dy.shape[-1]))
+    for i in np.ndindex(x.shape):
+        if x[i] != padding_idx:
+            dw[x[i]] += dy[i]
+    return dw
+
+
 # Softmax and cross-entropy ------------------------------------------------------------------------
 
 

@@ -447,6 +447,30 @@ def test_sigmoid_is_stable():
     assert_allclose(y, [0, 0, np.exp(-700.0), 0.5, 1, 1, 1], rtol=1e-15)
 
 
+# Embedding ----------------------------------------------------------------------------------------
+
+
+def embedding_case(rng):
+    return rng.standard_normal((5, 3)), rng.integers(0, 5, (4, 6)), rng.standard_normal((4, 6, 3))
+
+
+def test_embedding_gradient(rng):
+    w, x, dy = embedding_case(rng)
+    assert_gradient(ref.embedding_backward(dy, x, 5), lambda w: ref.embedding_forward(x, w), w, dy)
+
+
+@pytest.mark.parametrize("padding_idx", [None, 2])
+def test_embedding_equals_pytorch(torch, rng, padding_idx):
+    w, x, dy = embedding_case(rng)
+
+    def embedding(weight):
+        return torch.nn.functional.embedding(torch.from_numpy(x), weight, padding_idx)
+
+    y, dw = torch_autograd(torch, embedding, dy, w)
+    assert_same(ref.embedding_forward(x, w), y)
+    assert_same(ref.embedding_backward(dy, x, 5, padding_idx), dw)
+
+
 # Softmax and cross-entropy ------------------------------------------------------------------------
 
 

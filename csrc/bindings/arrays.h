@@ -193,6 +193,7 @@ void bind_batchnorm(py::module_&);
 void bind_arithmetic(py::module_&);
 void bind_activation(py::module_&);
 void bind_dropout(py::module_&);
+void bind_embedding(py::module_&);
 void bind_softmax(py::module_&);
 void bind_loss(py::module_&);
 void bind_optimizer(py::module_&);

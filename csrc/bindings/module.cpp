@@ -118,6 +118,7 @@ PYBIND11_MODULE(ops, m) {
   bind_batchnorm(m);
   bind_conv2d(m);
   bind_dropout(m);
+  bind_embedding(m);
   bind_linear(m);
   bind_loss(m);
   bind_matmul(m);

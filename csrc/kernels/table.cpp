@@ -21,6 +21,7 @@ Ops<T> make_table() {
   fill_arithmetic(t);
   fill_activation(t);
   fill_dropout(t);
+  fill_embedding(t);
   fill_softmax(t);
   fill_loss(t);
   fill_optimizer(t);

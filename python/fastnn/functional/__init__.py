@@ -4,6 +4,7 @@ from .activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softsign, ta
 from .batchnorm import batch_norm
 from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from .dropout import dropout, dropout2d
+from .embedding import embedding
 from .linear import linear
 from .loss import cross_entropy, mse_loss
 from .pooling import (
@@ -34,6 +35,7 @@ __all__ = [
     "dropout",
     "dropout2d",
     "elu",
+    "embedding",
     "gelu",
     "leaky_relu",
     "linear",

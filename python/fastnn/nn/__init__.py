@@ -1,12 +1,13 @@
 """Layers, losses and what they are built from, with PyTorch's names."""
 
 from ..tensor import Parameter
-from . import functional, init
+from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softsign, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .container import ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
 from .flatten import Flatten
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss
@@ -41,6 +42,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Dropout2d",
+    "Embedding",
     "Flatten",
     "LeakyReLU",
     "Linear",
@@ -61,4 +63,5 @@ __all__ = [
     "Tanh",
     "functional",
     "init",
+    "utils",
 ]
