@@ -43,7 +43,8 @@ struct GemmShape {
 
 // How a convolution is computed. direct: the sums of the definition. winograd: fewer products of
 // transformed tiles, with more rounding, and a NaN or an infinity of x also reaches the pixels that
-// share a tile with its windows; float, 3x3 and 5x5 windows, stride 1, dilation 1, groups of more than 8 channels.
+// share a tile with its windows; float, 3x3 and 5x5 windows, stride 1, dilation 1, one group or
+// groups of more than 8 channels.
 enum class Conv2dAlgorithm : int { automatic, direct, winograd };
 
 // x (N, C, H, W), w (K, C / groups, R, S), y (N, K, P, Q). Padding is that before the first row and
