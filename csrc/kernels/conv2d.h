@@ -95,6 +95,9 @@ constexpr bool winograd_can(const Conv2dShape& s) {
 
 // Of input for one strip, and of weights for one panel: they share L2.
 constexpr int64_t strip_bytes = 256 << 10, weight_panel_bytes = 384 << 10;
+// Of input for the strips of all groups, which follow each other, so that the weights of a group
+// serve some rows.
+constexpr int64_t group_strips_bytes = 2 << 20;
 constexpr int64_t wanted_items = 16;  // cut at least so many pieces of work for the threads
 
 // Input rows for `rows` grid rows, and their columns, of the channels of a group: side by side, as
@@ -129,9 +132,15 @@ struct Strip {
     return (copied ? rows(grid_rows) : H) * row_stride();
   }
 
-  // How many grid rows fit into the budget with all groups, at least one.
+  // Of the input of a strip, in bytes.
+  int64_t budget() const {
+    return pixel == image_pixel ? strip_bytes
+                                : min_of(strip_bytes, group_strips_bytes / (image_pixel / pixel));
+  }
+
+  // How many grid rows fit into the budget, at least one.
   int64_t grid_rows(int64_t P, size_t item) const {
-    const int64_t fit = strip_bytes / max_of(1, cols * image_pixel * static_cast<int64_t>(item));
+    const int64_t fit = budget() / max_of(1, row_stride() * static_cast<int64_t>(item));
     return max_of(1, min_of(P, (fit - span) / row_step + 1));
   }
 

@@ -48,14 +48,15 @@ struct Plan {
     row_blocks = ceil_div(s.P, grid_rows);
     grid_rows = ceil_div(s.P, max_of(1, row_blocks));
     const int64_t one =
-        max_of(1, strip.rows(s.P) * strip.cols * s.C * static_cast<int64_t>(sizeof(T)));
-    images = row_blocks == 1 ? max_of(1, min_of(s.N, strip_bytes / one)) : 1;
+        max_of(1, strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T)));
+    images = row_blocks == 1 ? max_of(1, min_of(s.N, strip.budget() / one)) : 1;
     strip_size = strip.copied ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
     terms_size = images * grid_rows;
     sums_size = s.groups * panels * taps * rows * W;
-    splits = min_of(ceil_div(s.N, images),
-                    max_of(ceil_div(wanted_items, max_of(1, units)),
-                           min_of(wanted_items, most_sums / max_of(1, sums_size))));
+    splits =
+        min_of(ceil_div(s.N, images),
+               max_of(ceil_div(wanted_items, max_of(1, units)),
+                      s.groups > 1 ? 1 : min_of(wanted_items, most_sums / max_of(1, sums_size))));
     in_place = s.groups == 1 && K <= W;
     panel_size = in_place ? 0 : images * grid_rows * s.Q * W;
     Pieces pieces(scratch);
