@@ -38,9 +38,19 @@ def test_channel_tails(isa, channels):
     check(np.float32, 1, channels, 6, 10, channels, 3, 3, padding=(1, 1), groups=channels)
 
 
-@pytest.mark.parametrize("multiplier", [2, 3, 16])
-def test_channel_multiplier(isa, multiplier):
-    check(np.float32, 2, 5, 6, 7, 5 * multiplier, 3, 3, padding=(1, 1), groups=5)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("multiplier", [2, 3, 4, 8, 16, 32])
+@pytest.mark.parametrize(
+    "window", ["3x3", "3x3 s2", "5x5", "1x1", "9 columns", "dilated s3", "more padding than image"]
+)
+def test_channel_multiplier(isa, dtype, multiplier, window):
+    check(dtype, 2, 11, K=11 * multiplier, groups=11, **WINDOWS[window])
+
+
+@pytest.mark.parametrize("channels", [2, 7, 8, 9, 15, 16, 17, 33])
+def test_channel_tails_of_multipliers(isa, channels):
+    for multiplier in (2, 4):
+        check(np.float32, 1, channels, 6, 10, multiplier * channels, 3, 3, padding=(1, 1), groups=channels)
 
 
 @pytest.mark.parametrize("width", [1, 4])

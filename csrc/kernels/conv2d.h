@@ -45,7 +45,8 @@ void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const
 void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w,
               const Epilogue<double>&, double* y);
 
-// Depthwise convolution, and groups of 2, 4 or 8 input and as many output channels.
+// Depthwise convolution, with one or some filters a channel, and groups of 2, 4 or 8 input and as
+// many output channels.
 bool is_depthwise(const Conv2dShape&, size_t item);
 size_t depthwise_grid_scratch_bytes(const TapGrid&, size_t item);
 void depthwise_grid(const Exec&, const TapGrid&, const float* x, const float* w,
@@ -190,6 +191,50 @@ struct Strip {
   static void copy(T* to, const T* from, int64_t n) {
     for (; n >= lanes<T>; n -= lanes<T>, to += lanes<T>, from += lanes<T>) store(to, load(from));
     store(to, load(from, n), n);
+  }
+};
+
+// Where a channel has m filters, m a power of two, a depthwise convolution has sums for all of
+// them: m neighbouring lanes take the same channel of the narrow x, or go to the same one of the
+// narrow y of backward-input.
+enum class Sides { equal, narrow_x, narrow_y };
+
+template <class T, Sides sides>
+struct Multiplied {
+  using Lane = typename VecTypes<T>::IntLane;
+  int64_t shift;  // m = 1 << shift
+  IntVec<T> from;
+
+  FASTNN_INLINE explicit Multiplied(int64_t log2_m) : shift(log2_m), from(lane_numbers<T>()) {
+    const Lane bits = static_cast<Lane>(shift), last = static_cast<Lane>(lanes<T> - 1);
+    from = sides == Sides::narrow_x ? from >> bits : (from << bits) & last;
+  }
+  // The channels of x and of y for n sums.
+  int64_t of_x(int64_t n) const { return sides == Sides::narrow_x ? n >> shift : n; }
+  int64_t of_y(int64_t n) const { return sides == Sides::narrow_y ? n >> shift : n; }
+
+  template <class Part>
+  FASTNN_INLINE Vec<T> load_x(const T* x, Part part) const {
+    if constexpr (sides == Sides::narrow_x) {
+      return permute(load(x, of_x(lanes_of<T>(part))), from);
+    } else {
+      return load(x, part);
+    }
+  }
+  template <class Part>
+  FASTNN_INLINE auto y_part(Part part) const {
+    if constexpr (sides == Sides::narrow_y) {
+      return FirstLanes{of_y(lanes_of<T>(part))};
+    } else {
+      return part;
+    }
+  }
+  FASTNN_INLINE Vec<T> to_y(Vec<T> sums) const {
+    if constexpr (sides != Sides::narrow_y) return sums;
+    const Lane m = static_cast<Lane>(Lane{1} << shift);
+    for (Lane distance = 1; distance < m; distance = static_cast<Lane>(2 * distance))
+      sums += permute(sums, lane_numbers<T>() ^ distance);
+    return permute(sums, from);
   }
 };
 

@@ -1,4 +1,5 @@
-// Depthwise convolution and convolution in narrow groups of G = 2, 4 or 8 channels:
+// Depthwise convolution, with one filter a channel or some (conv2d.h, Sides), and convolution in
+// narrow groups of G = 2, 4 or 8 channels:
 //   y[n][p][q][k] = b[k] + sum over taps (i, j) and channels c of k's group of
 //                   x[n][p step_h + h_i][q step_w + w_j][c] w[k][c][r_i][s_j],
 // channels-last. A vector holds neighbouring channels, those of some groups. Accumulator g of a
@@ -23,6 +24,7 @@ struct Row {
   int64_t taps_j;
   T* y;
   int64_t y_pixel;
+  int64_t shift;  // of Multiplied
   Epilogue<T> end;
   const T* next;  // what the next row of the grid reads first, next_size elements; null: nothing
   int64_t next_size;
@@ -41,11 +43,12 @@ FASTNN_INLINE Vec<T> gather_lanes(const Vec<T>* acc) {
 // Pixels q to q + count <= q + M, all vectors from v0 to v1, for S neighbouring columns of taps and
 // pixels `step` columns apart. Goes column by column of x: each is loaded once for all pixels that
 // it takes part in, and left out where it is not within `columns`.
-template <class T, int G, int M, int S, int step, class Part>
+template <class T, int G, Sides sides, int M, int S, int step, class Part>
 void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, int64_t v0,
                      int64_t v1, Part part) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
+  const Multiplied<T, sides> channels(t.shift);
   const int64_t begin = columns.begin, end = min_of(columns.end, (count - 1) * step + S);
   for (int64_t v = v0; v < v1; ++v) {
     V acc[M][G];
@@ -54,7 +57,7 @@ void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, i
 #pragma GCC unroll 8
       for (int g = 0; g < G; ++g) acc[m][g] = V{};
     }
-    const T* const first = t.x + q * t.x_pixel + v * L;
+    const T* const first = t.x + q * t.x_pixel + channels.of_x(v * L);
     for (int64_t i = t.taps_i.begin; i < t.taps_i.end; ++i) {
       const T* x = first + i * t.x_i;
       const T* const from_w = t.w + v * t.w_vector + i * t.w_i;
@@ -67,7 +70,7 @@ void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, i
 #pragma GCC unroll 32
       for (int column = 0; column < (M - 1) * step + S; ++column, x += t.x_j) {
         if (column < begin || column >= end) continue;
-        const V xv = load(x, part);
+        const V xv = channels.load_x(x, part);
 #pragma GCC unroll 8
         for (int j = column % step; j < S; j += step) {
           const int m = (column - j) / step;
@@ -77,20 +80,25 @@ void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, i
         }
       }
     }
-    const EpilogueColumns<T> finish(t.end, v * L, part);
-    int64_t at = q * t.y_pixel + v * L;
+    const auto y_part = channels.y_part(part);
+    const int64_t k = channels.of_y(v * L);
+    const EpilogueColumns<T> finish(t.end, k, y_part);
+    int64_t at = q * t.y_pixel + k;
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m, at += t.y_pixel) {
-      if (m < count) store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
+      if (m >= count) continue;
+      const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
+      store(t.y + at, finish(sums, at, y_part), y_part);
     }
   }
 }
 
 // Pixels q to q + M of vectors v0 to v1, all of whose columns of taps lie in the image.
-template <class T, int G, int M, class Part>
+template <class T, int G, Sides sides, int M, class Part>
 void compute_pixels(const Row<T>& t, int64_t q, int64_t v0, int64_t v1, Part part) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
+  const Multiplied<T, sides> channels(t.shift);
   for (int64_t v = v0; v < v1; ++v) {
     V acc[M][G];
 #pragma GCC unroll 16
@@ -98,14 +106,14 @@ void compute_pixels(const Row<T>& t, int64_t q, int64_t v0, int64_t v1, Part par
 #pragma GCC unroll 8
       for (int g = 0; g < G; ++g) acc[m][g] = V{};
     }
-    const T* const first = t.x + q * t.x_pixel + v * L;
+    const T* const first = t.x + q * t.x_pixel + channels.of_x(v * L);
     for (int64_t i = t.taps_i.begin; i < t.taps_i.end; ++i) {
       const T* x = first + i * t.x_i;
       const T* w = t.w + v * t.w_vector + i * t.w_i;
       for (int64_t j = 0; j < t.taps_j; ++j, x += t.x_j, w += G * L) {
         V xv[M];
 #pragma GCC unroll 16
-        for (int m = 0; m < M; ++m) xv[m] = load(x + m * t.x_pixel, part);
+        for (int m = 0; m < M; ++m) xv[m] = channels.load_x(x + m * t.x_pixel, part);
 #pragma GCC unroll 8
         for (int g = 0; g < G; ++g) {
           const V wv = load(w + g * L);
@@ -114,19 +122,24 @@ void compute_pixels(const Row<T>& t, int64_t q, int64_t v0, int64_t v1, Part par
         }
       }
     }
-    const EpilogueColumns<T> finish(t.end, v * L, part);
-    int64_t at = q * t.y_pixel + v * L;
+    const auto y_part = channels.y_part(part);
+    const int64_t k = channels.of_y(v * L);
+    const EpilogueColumns<T> finish(t.end, k, y_part);
+    int64_t at = q * t.y_pixel + k;
 #pragma GCC unroll 16
-    for (int m = 0; m < M; ++m, at += t.y_pixel)
-      store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
+    for (int m = 0; m < M; ++m, at += t.y_pixel) {
+      const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
+      store(t.y + at, finish(sums, at, y_part), y_part);
+    }
   }
 }
 
 // Vectors v to v + M of pixel q, of the columns `taps_j` of taps.
-template <class T, int G, int M, class Part>
+template <class T, int G, Sides sides, int M, class Part>
 void compute_pixel(const Row<T>& t, int64_t q, Range taps_j, int64_t v, Part part) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
+  const Multiplied<T, sides> channels(t.shift);
   V acc[M][G];
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {
@@ -134,12 +147,12 @@ void compute_pixel(const Row<T>& t, int64_t q, Range taps_j, int64_t v, Part par
     for (int g = 0; g < G; ++g) acc[m][g] = V{};
   }
   for (int64_t i = t.taps_i.begin; i < t.taps_i.end; ++i) {
-    const T* x = t.x + q * t.x_pixel + v * L + i * t.x_i + taps_j.begin * t.x_j;
+    const T* x = t.x + q * t.x_pixel + channels.of_x(v * L) + i * t.x_i + taps_j.begin * t.x_j;
     const T* w = t.w + v * t.w_vector + i * t.w_i + taps_j.begin * G * L;
     for (int64_t j = taps_j.begin; j < taps_j.end; ++j, x += t.x_j, w += G * L) {
 #pragma GCC unroll 16
       for (int m = 0; m < M; ++m) {
-        const V xv = load(x + m * L, part);
+        const V xv = channels.load_x(x + channels.of_x(m * L), part);
 #pragma GCC unroll 8
         for (int g = 0; g < G; ++g)
           acc[m][g] = fma(xv, load(w + m * t.w_vector + g * L), acc[m][g]);
@@ -148,18 +161,21 @@ void compute_pixel(const Row<T>& t, int64_t q, Range taps_j, int64_t v, Part par
   }
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m) {
-    const int64_t k = (v + m) * L, at = q * t.y_pixel + k;
-    const EpilogueColumns<T> finish(t.end, k, part);
-    store(t.y + at, finish(gather_lanes<T, G>(acc[m]), at, part), part);
+    const auto y_part = channels.y_part(part);
+    const int64_t k = channels.of_y((v + m) * L), at = q * t.y_pixel + k;
+    const EpilogueColumns<T> finish(t.end, k, y_part);
+    const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
+    store(t.y + at, finish(sums, at, y_part), y_part);
   }
 }
 
-template <class T, int G>
+template <class T, int G, Sides sides>
 class Plan {
  public:
   Plan(const TapGrid& grid, void* scratch)
       : g(grid),
-        channels(g.groups * G),
+        per_group(max_of(g.C, g.K)),
+        channels(g.groups * per_group),
         vectors(ceil_div(channels, L)),
         vector_size(g.taps_h.count * g.taps_w.count * G * L),
         packed(static_cast<T*>(scratch)) {}
@@ -175,7 +191,9 @@ class Plan {
                                 (g.taps_w.weight + j * g.taps_w.weight_step) * g.w_s;
           for (int64_t a = 0; a < G; ++a) {
             for (int64_t c = v * L; c < (v + 1) * L; ++c) {
-              const int64_t at = c / G * g.w_group + (c ^ a) % G * g.w_k + c % G * g.w_c;
+              const int64_t group = c / per_group, k = min_of((c ^ a) % per_group, g.K - 1);
+              const int64_t at =
+                  group * g.w_group + k * g.w_k + min_of(c % per_group, g.C - 1) * g.w_c;
               *to++ = c < channels ? from[at] : 0;
             }
           }
@@ -188,11 +206,12 @@ class Plan {
   void row(int64_t n, int64_t p, const T* x, const Epilogue<T>& epilogue, T* y) const {
     const int64_t first = p * g.step_h + g.taps_h.offset;
     const int64_t next = n * g.H + first + g.taps_h.span();  // may lie in the next image
+    const int64_t pixel = g.groups * g.C;
     const Row<T> t{
-        .x = x + ((n * g.H + first) * g.W + g.taps_w.offset) * channels,
-        .x_pixel = g.step_w * channels,
-        .x_i = g.taps_h.spacing * g.W * channels,
-        .x_j = g.taps_w.spacing * channels,
+        .x = x + ((n * g.H + first) * g.W + g.taps_w.offset) * pixel,
+        .x_pixel = g.step_w * pixel,
+        .x_i = g.taps_h.spacing * g.W * pixel,
+        .x_j = g.taps_w.spacing * pixel,
         .w = packed,
         .w_vector = vector_size,
         .w_i = g.taps_w.count * G * L,
@@ -200,9 +219,10 @@ class Plan {
         .taps_j = g.taps_w.count,
         .y = y + n * g.out_image + p * g.out_row,
         .y_pixel = g.out_col,
+        .shift = sides == Sides::equal ? 0 : __builtin_ctzll(static_cast<uint64_t>(per_group)),
         .end = part_of(epilogue, 0, n * g.out_image + p * g.out_row),
-        .next = next < 0 || next + g.step_h > g.N * g.H ? nullptr : x + next * g.W * channels,
-        .next_size = g.step_h * g.W * channels};
+        .next = next < 0 || next + g.step_h > g.N * g.H ? nullptr : x + next * g.W * pixel,
+        .next_size = g.step_h * g.W * pixel};
     if (columns(t)) return;
     const Range whole =  // the pixels all of whose columns of taps lie in the image
         inside(g.taps_w.offset, g.step_w, g.Q, g.W + 1 - max_of(1, g.taps_w.span()));
@@ -254,9 +274,9 @@ class Plan {
       // The hardware does not see the order of these loads as a stream: 2.6 ms become 1.8 for 32 x
       // 128 x 56 x 56, 3 x 3.
       if (t.next) prefetch_to_l1(t.next + i * t.next_size / tiles, t.next_size / tiles);
-      compute_columns<T, G, most, S, step>(t, q, count, columns, 0, full, Vectors<1>{});
-      compute_columns<T, G, most, S, step>(t, q, count, columns, full, vectors,
-                                           FirstLanes{channels - full * L});
+      compute_columns<T, G, sides, most, S, step>(t, q, count, columns, 0, full, Vectors<1>{});
+      compute_columns<T, G, sides, most, S, step>(t, q, count, columns, full, vectors,
+                                                  FirstLanes{channels - full * L});
     }
     return true;
   }
@@ -271,8 +291,8 @@ class Plan {
   template <int M>
   void some_pixels(const Row<T>& t, int64_t q) const {
     const int64_t full = channels / L;
-    compute_pixels<T, G, M>(t, q, 0, full, Vectors<1>{});
-    compute_pixels<T, G, M>(t, q, full, vectors, FirstLanes{channels - full * L});
+    compute_pixels<T, G, sides, M>(t, q, 0, full, Vectors<1>{});
+    compute_pixels<T, G, sides, M>(t, q, full, vectors, FirstLanes{channels - full * L});
   }
 
   // Pixel q, of whose taps some may lie outside of the row: several vectors at once, so that sums
@@ -284,24 +304,34 @@ class Plan {
     const int64_t full = channels / L;
     int64_t v = 0;
     for (; v + across <= full; v += across)
-      compute_pixel<T, G, across>(t, q, taps_j, v, Vectors<1>{});
-    for (; v < full; ++v) compute_pixel<T, G, 1>(t, q, taps_j, v, Vectors<1>{});
-    if (v < vectors) compute_pixel<T, G, 1>(t, q, taps_j, v, FirstLanes{channels - v * L});
+      compute_pixel<T, G, sides, across>(t, q, taps_j, v, Vectors<1>{});
+    for (; v < full; ++v) compute_pixel<T, G, sides, 1>(t, q, taps_j, v, Vectors<1>{});
+    if (v < vectors) compute_pixel<T, G, sides, 1>(t, q, taps_j, v, FirstLanes{channels - v * L});
   }
 
   const TapGrid& g;
-  int64_t channels, vectors, vector_size;  // of `packed`
+  int64_t per_group, channels;   // sums of a group, and of all
+  int64_t vectors, vector_size;  // of `packed`
   T* packed;
 };
+
+// Calls f.operator()<G, sides>() for a grid.
+template <class T, class F>
+auto for_grid(const TapGrid& g, const F& f) {
+  if (g.C < g.K) return f.template operator()<1, Sides::narrow_x>();
+  if (g.C > g.K) return f.template operator()<1, Sides::narrow_y>();
+  return for_group<T>(g.C, [&]<int G>() { return f.template operator()<G, Sides::equal>(); });
+}
 
 template <class T>
 void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const T* w,
                        const Epilogue<T>& epilogue, T* y) {
-  for_group<T>(grid.C, [&]<int G>() {
-    const Plan<T, G> plan(grid, exec.scratch);
+  for_grid<T>(grid, [&]<int G, Sides sides>() {
+    const Plan<T, G, sides> plan(grid, exec.scratch);
     plan.pack(w);
     const int64_t taps = grid.taps_h.count * grid.taps_w.count;
-    const int64_t work = grid.Q * round_up(grid.groups * G, lanes<T>) * (taps * G + 4);
+    const int64_t sums = round_up(grid.groups * max_of(grid.C, grid.K), lanes<T>);
+    const int64_t work = grid.Q * sums * (taps * G + 4);
     parallel_for(exec, grid.N * grid.P, 1 + 1000000 / (work + 1),
                  [&](int64_t begin, int64_t end, int) {
                    for (int64_t i = begin; i < end; ++i)
@@ -313,13 +343,15 @@ void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const 
 }  // namespace
 
 bool is_depthwise(const Conv2dShape& s, size_t item) {
-  const int64_t C = s.C / s.groups, L = vector_bytes / static_cast<int64_t>(item);
-  return s.groups > 1 && C == s.K / s.groups && (C & (C - 1)) == 0 && C <= min_of(8, L);
+  const int64_t C = s.C / s.groups, K = s.K / s.groups,
+                L = vector_bytes / static_cast<int64_t>(item);
+  return s.groups > 1 && (K & (K - 1)) == 0 && (C == K ? C <= min_of(8, L) : C == 1 && K <= L);
 }
 
 size_t depthwise_grid_scratch_bytes(const TapGrid& g, size_t item) {
   const auto bytes = [&]<class T>(T) {
-    return for_group<T>(g.C, [&]<int G>() { return Plan<T, G>(g, nullptr).bytes(); });
+    return for_grid<T>(g,
+                       [&]<int G, Sides sides>() { return Plan<T, G, sides>(g, nullptr).bytes(); });
   };
   return item == sizeof(float) ? bytes(float{}) : bytes(double{});
 }

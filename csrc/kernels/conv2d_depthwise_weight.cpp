@@ -28,6 +28,7 @@ struct Row {
   int64_t dy_pixel;
   T* sums;
   int64_t sums_vector, sums_row;
+  int64_t shift;  // of Multiplied
 };
 
 // sum[tap][g] += x[tap] times dy with lanes c and c ^ g exchanged, from g on.
@@ -45,11 +46,12 @@ FASTNN_INLINE void add_products(const Vec<T>* x, const Vec<T>& dy, Vec<T> (*sum)
 
 // Adds some pixels of a row to the sums of rows r0 to r0 + `rows` of `taps` taps, for vectors v0 to
 // v1.
-template <class T, int G, int taps, int rows, class Part>
+template <class T, int G, Sides sides, int taps, int rows, class Part>
 void add_pixels(const Row<T>& row, const Chunk& chunk, int64_t r0, Range pixels, int64_t v0,
                 int64_t v1, Part part) {
   using V = Vec<T>;
   constexpr int64_t L = lanes<T>;
+  const Multiplied<T, sides> channels(row.shift);
   const int64_t x_pixel = row.x_pixel, x_row = row.x_row, x_tap = row.x_tap;
   const int64_t begin = min_of(max_of(chunk.all.begin, pixels.begin), pixels.end),
                 end = max_of(min_of(chunk.all.end, pixels.end), begin);
@@ -64,7 +66,7 @@ void add_pixels(const Row<T>& row, const Chunk& chunk, int64_t r0, Range pixels,
         for (int g = 0; g < G; ++g) sum[r][t][g] = load(sums + r * row.sums_row + (t * G + g) * L);
       }
     }
-    const T* x = row.x + v * L + r0 * x_row + pixels.begin * x_pixel;
+    const T* x = row.x + channels.of_x(v * L) + r0 * x_row + pixels.begin * x_pixel;
     const T* dy = row.dy + v * L + pixels.begin * row.dy_pixel;
     const auto some_taps = [&](int64_t q) __attribute__((always_inline)) {
       const V d = load(dy, part);
@@ -73,7 +75,7 @@ void add_pixels(const Row<T>& row, const Chunk& chunk, int64_t r0, Range pixels,
         if (q < chunk.tap[t].begin || q >= chunk.tap[t].end) continue;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; ++r) {
-          const V xv = load(x + r * x_row + t * x_tap, part);
+          const V xv = channels.load_x(x + r * x_row + t * x_tap, part);
           add_products<T, G, 1>(&xv, d, sum[r] + t);
         }
       }
@@ -87,7 +89,7 @@ void add_pixels(const Row<T>& row, const Chunk& chunk, int64_t r0, Range pixels,
       for (int r = 0; r < rows; ++r) {
         V xv[taps];
 #pragma GCC unroll 8
-        for (int t = 0; t < taps; ++t) xv[t] = load(x + r * x_row + t * x_tap, part);
+        for (int t = 0; t < taps; ++t) xv[t] = channels.load_x(x + r * x_row + t * x_tap, part);
         add_products<T, G, taps>(xv, d, sum[r]);
       }
     }
@@ -103,17 +105,17 @@ void add_pixels(const Row<T>& row, const Chunk& chunk, int64_t r0, Range pixels,
   }
 }
 
-template <class T, int G>
+template <class T, int G, Sides sides>
 class Plan {
  public:
   Plan(const Conv2dShape& shape, void* scratch)
       : s(shape),
-        full_vectors(s.C / L),
-        vectors(ceil_div(s.C, L)),
+        full_vectors(s.K / L),
+        vectors(ceil_div(s.K, L)),
         chunks(ceil_div(s.S, most_taps)),
         splits(min_of(s.N * s.P, wanted_items)),
         sums(static_cast<T*>(scratch)) {
-    const int64_t row = (s.stride_h * s.W + s.Q) * s.C * static_cast<int64_t>(sizeof(T));
+    const int64_t row = (s.stride_h * s.W * s.C + s.Q * s.K) * static_cast<int64_t>(sizeof(T));
     strip = max_of(1, strip_bytes / row);
     // One vector along whole rows loads and stores its sums once a row; but where pixels lie a
     // large power of two apart, what it reads competes for few sets of L1. (3 x 3, whole rows and 8
@@ -149,6 +151,9 @@ class Plan {
     return rows < 1 ? 1 : rows > 3 ? 3 : rows;
   }
 
+  int64_t shift() const {
+    return sides == Sides::equal ? 0 : __builtin_ctzll(static_cast<uint64_t>(s.K / s.C));
+  }
   // The sums of a vector: of all taps, and behind them of dy itself.
   int64_t vector_size() const { return (s.R * s.S * G + 1) * L; }
   int64_t split_size() const { return vectors * vector_size(); }
@@ -189,11 +194,12 @@ class Plan {
                         .x_pixel = s.stride_w * s.C,
                         .x_row = s.dilation_h * s.W * s.C,
                         .x_tap = s.dilation_w * s.C,
-                        .dy = dy + row * s.Q * s.C,
-                        .dy_pixel = s.C,
+                        .dy = dy + row * s.Q * s.K,
+                        .dy_pixel = s.K,
                         .sums = own + chunk.first * G * L,
                         .sums_vector = vector_size(),
-                        .sums_row = s.S * G * L};
+                        .sums_row = s.S * G * L,
+                        .shift = shift()};
         for (int64_t tile = 0; tile < tiles; ++tile) {
           const Range pixels{tile_begin(s.Q, tiles, tile), tile_begin(s.Q, tiles, tile + 1)};
           if (i == 0) prefetch_next(row, pixels, v0, v1, dy, x);
@@ -203,12 +209,12 @@ class Plan {
     }
     for (int64_t row = row0; with_db && row < row1; ++row) {
       for (int64_t v = v0; v < v1; ++v) {
-        const T* const from = dy + row * s.Q * s.C + v * L;
+        const T* const from = dy + row * s.Q * s.K + v * L;
         T* const to = own + (v + 1) * vector_size() - L;
         if (v < full_vectors) {
           add_dy(from, to, Vectors<1>{});
         } else {
-          add_dy(from, to, FirstLanes{s.C - v * L});
+          add_dy(from, to, FirstLanes{s.K - v * L});
         }
       }
     }
@@ -231,8 +237,9 @@ class Plan {
       if (left < rows) return add_rows<taps, rows - 1>(left, row, chunk, r, pixels, v0, v1);
     }
     const int64_t full = min_of(v1, full_vectors);
-    add_pixels<T, G, taps, rows>(row, chunk, r, pixels, v0, full, Vectors<1>{});
-    add_pixels<T, G, taps, rows>(row, chunk, r, pixels, full, v1, FirstLanes{s.C - full * L});
+    add_pixels<T, G, sides, taps, rows>(row, chunk, r, pixels, v0, full, Vectors<1>{});
+    add_pixels<T, G, sides, taps, rows>(row, chunk, r, pixels, full, v1,
+                                        FirstLanes{s.K - full * L});
   }
 
   template <class Part>
@@ -240,9 +247,9 @@ class Plan {
     Vec<T> sum[4] = {load(to), {}, {}, {}};
     int64_t q = 0;
     for (; q + 4 <= s.Q; q += 4) {
-      for (int i = 0; i < 4; ++i) sum[i] += load(dy + (q + i) * s.C, part);
+      for (int i = 0; i < 4; ++i) sum[i] += load(dy + (q + i) * s.K, part);
     }
-    for (; q < s.Q; ++q) sum[0] += load(dy + q * s.C, part);
+    for (; q < s.Q; ++q) sum[0] += load(dy + q * s.K, part);
     store(to, (sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
 
@@ -252,22 +259,22 @@ class Plan {
   FASTNN_INLINE void prefetch_next(int64_t row, Range pixels, int64_t v0, int64_t v1, const T* dy,
                                    const T* x) const {
     if (row + 1 == s.N * s.P) return;
-    const int64_t channels = min_of(v1 * L, s.C) - v0 * L;
+    const int64_t channels = min_of(v1 * L, s.K) - v0 * L;
     for (int64_t q = pixels.begin; q < pixels.end; ++q)
-      prefetch_to_l1(dy + ((row + 1) * s.Q + q) * s.C + v0 * L, channels);
+      prefetch_to_l1(dy + ((row + 1) * s.Q + q) * s.K + v0 * L, channels);
     const int64_t last = row % s.P * s.stride_h - s.pad_h + (s.R - 1) * s.dilation_h;
     for (int64_t i = 1; i <= s.stride_h; ++i) {
       const int64_t h = row / s.P * s.H + last + i;  // may lie in the next image
       if (h < 0 || h >= s.N * s.H) continue;
       const int64_t end = s.W * pixels.end / s.Q;
       for (int64_t w = s.W * pixels.begin / s.Q; w < end; ++w)
-        prefetch_to_l1(x + (h * s.W + w) * s.C + v0 * L, channels);
+        prefetch_to_l1(x + (h * s.W + w) * s.C + (v0 * L >> shift()), channels >> shift());
     }
   }
 
   // Adds up the splits of vector v.
   void write(int64_t v, T* dw, T* db, bool accumulate) const {
-    const int64_t taps = s.R * s.S, channels = min_of(L, s.C - v * L);
+    const int64_t taps = s.R * s.S, channels = min_of(L, s.K - v * L);
     const auto put = [&](T* to, T value) { *to = accumulate ? *to + value : value; };
     for (int64_t i = 0; i <= taps * G; ++i) {
       Vec<T> sum{};
@@ -293,24 +300,33 @@ class Plan {
   T* sums;
 };
 
+// Calls f.operator()<G, sides>() for a shape.
+template <class T, class F>
+auto for_shape(const Conv2dShape& s, const F& f) {
+  if (s.C < s.K) return f.template operator()<1, Sides::narrow_x>();
+  return for_group<T>(s.C / s.groups,
+                      [&]<int G>() { return f.template operator()<G, Sides::equal>(); });
+}
+
 }  // namespace
 
 size_t depthwise_backward_weight_scratch_bytes(const Conv2dShape& s, size_t item) {
   const auto bytes = [&]<class T>(T) {
-    return for_group<T>(s.C / s.groups, [&]<int G>() { return Plan<T, G>(s, nullptr).bytes(); });
+    return for_shape<T>(
+        s, [&]<int G, Sides sides>() { return Plan<T, G, sides>(s, nullptr).bytes(); });
   };
   return item == sizeof(float) ? bytes(float{}) : bytes(double{});
 }
 void depthwise_backward_weight(const Exec& exec, const Conv2dShape& s, const float* dy,
                                const float* x, float* dw, float* db, bool accumulate) {
-  for_group<float>(s.C / s.groups, [&]<int G>() {
-    Plan<float, G>(s, exec.scratch).compute(exec, dy, x, dw, db, accumulate);
+  for_shape<float>(s, [&]<int G, Sides sides>() {
+    Plan<float, G, sides>(s, exec.scratch).compute(exec, dy, x, dw, db, accumulate);
   });
 }
 void depthwise_backward_weight(const Exec& exec, const Conv2dShape& s, const double* dy,
                                const double* x, double* dw, double* db, bool accumulate) {
-  for_group<double>(s.C / s.groups, [&]<int G>() {
-    Plan<double, G>(s, exec.scratch).compute(exec, dy, x, dw, db, accumulate);
+  for_shape<double>(s, [&]<int G, Sides sides>() {
+    Plan<double, G, sides>(s, exec.scratch).compute(exec, dy, x, dw, db, accumulate);
   });
 }
 

@@ -224,6 +224,15 @@ struct FirstLanes {
 };
 
 template <class T, int n>
+constexpr int64_t lanes_of(Vectors<n>) {
+  return n * lanes<T>;
+}
+template <class T>
+constexpr int64_t lanes_of(FirstLanes first) {
+  return first.n;
+}
+
+template <class T, int n>
 FASTNN_INLINE Vec<T> load(const T* p, Vectors<n>) {
   return load(p);
 }
@@ -312,17 +321,31 @@ FASTNN_INLINE V min(V a, V b) {
   return a < b ? a : b;
 }
 
+// Lane i is lane from[i] of v.
+template <class V>
+FASTNN_INLINE V permute(const V& v, const decltype(v == v)& from) {
+#if defined(__clang__)
+  return __builtin_shufflevector(v, from);
+#else
+  return __builtin_shuffle(v, from);
+#endif
+}
+
+// 0, 1, ...
+template <class T>
+FASTNN_INLINE IntVec<T> lane_numbers() {
+  IntVec<T> v;
+  for (int i = 0; i < lanes<T>; ++i) v[i] = i;
+  return v;
+}
+
 // Lanes i and i ^ distance exchanged, for a power of two below the number of lanes.
 template <int distance, class V>
 FASTNN_INLINE V swap_lanes(const V& v) {
   decltype(v == v) from;
   constexpr int count = sizeof v / sizeof v[0];
   for (int i = 0; i < count; ++i) from[i] = i ^ distance;
-#if defined(__clang__)
-  return __builtin_shufflevector(v, from);
-#else
-  return __builtin_shuffle(v, from);
-#endif
+  return permute(v, from);
 }
 
 // The n lanes at p combined by halves, in the same order always: f of the first and the second half
