@@ -89,6 +89,17 @@ SHAPES = {
     "1x1, many pixels": {"N": 3, "C": 18, "H": 40, "W": 41, "K": 37, "R": 1, "S": 1},
     "1x1 s2, some images": {"N": 5, "C": 33, "H": 14, "W": 15, "K": 40, "R": 1, "S": 1, "stride": (2, 2)},
     "3x3 s2, splits": {"N": 9, "C": 20, "H": 13, "W": 13, "K": 35, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1)},
+    "3x3 s2, many channels": {
+        "N": 7, "C": 130, "H": 15, "W": 13, "K": 70, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1),
+    },
+    "grouped, strided, many channels": {
+        "N": 2, "C": 140, "H": 9, "W": 11, "K": 80, "R": 2, "S": 3,
+        "stride": (1, 3), "padding": (5, 4), "dilation": (3, 2), "groups": 2,
+    },
+    "strided, long rows": {
+        "N": 2, "C": 64, "H": 3, "W": 530, "K": 33, "R": 3, "S": 1, "stride": (1, 2), "padding": (1, 0),
+    },
+    "1x1 s2, many channels": {"N": 9, "C": 115, "H": 14, "W": 13, "K": 290, "R": 1, "S": 1, "stride": (2, 2)},
     "taps in the padding": {"N": 2, "C": 9, "H": 4, "W": 5, "K": 8, "R": 5, "S": 5, "padding": (4, 2)},
     "empty batch": {"N": 0, "C": 3, "H": 5, "W": 5, "K": 4, "R": 3, "S": 3},
 }  # fmt: skip
@@ -158,6 +169,8 @@ def test_output_is_channels_last():
         ((1, 64, 14, 14), (256, 64, 3, 3), (1, 1)),
         ((4, 33, 40, 40), (17, 33, 1, 1), (1, 0)),
         ((6, 48, 20, 20), (34, 48, 1, 1), (2, 0)),
+        ((6, 80, 14, 14), (70, 80, 1, 1), (2, 0)),
+        ((6, 65, 15, 14), (70, 65, 3, 3), (2, 1)),
     ],
 )
 def test_same_bits_on_any_number_of_threads(isa, dtype, x_shape, w_shape, window):

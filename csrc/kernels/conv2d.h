@@ -72,6 +72,13 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, co
 void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
                             double* dw, bool accumulate);
 
+// The same for strides.
+size_t gathered_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
+void gathered_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
+                              float* dw, bool accumulate);
+void gathered_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
+                              double* dw, bool accumulate);
+
 // Winograd's algorithm, for shapes that winograd_can() takes.
 size_t winograd_forward_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const float* w,

@@ -2,16 +2,12 @@
 // [q stride_w + s dilation_w - pad_w][c]: a matrix product whose reduction runs over pixels. The
 // tile's rows are input channels (of all taps of a row at once where they lie side by side), its
 // columns output channels, packed for each strip, its terms the rows of pixels of a strip; dw is
-// summed in scratch as [split][group][panel of k][tap][c][k]. Parallel over splits of the images,
-// whose number depends on the shape alone and whose sums are added in order at the end, and over
-// those tiles, each thread walking the strips in order. 2 N P Q K C R S operations.
-#include "conv2d.h"
-#include "pack.h"
+// summed in WeightSums. Parallel over splits of the images and over those tiles, each thread
+// walking the strips in order. 2 N P Q K C R S operations.
+#include "conv2d_weight_sums.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
-
-constexpr int64_t most_sums = 2 << 20;  // elements of scratch for the sums of all splits
 
 template <class T>
 struct Plan {
@@ -21,11 +17,11 @@ struct Plan {
   bool merged;
   Taps h, w;
   Strip strip;
-  int64_t taps, rows, tiles, units;  // tiles of `rows` rows a tap; units of work in a split
-  int64_t grid_rows, row_blocks, images, splits;  // a strip: grid_rows rows of each of some images
-  bool in_place;                                  // a single panel: dy is read where it lies
-  int64_t strip_size, sums_size, panel_size;
-  T* sums = nullptr;
+  int64_t taps, rows, tiles, units;       // tiles of `rows` rows a tap; units of work in a split
+  int64_t grid_rows, row_blocks, images;  // a strip: grid_rows rows of each of some images
+  WeightSums<T> sums;
+  bool in_place;  // a single panel: dy is read where it lies
+  int64_t strip_size, panel_size;
   T* panel_buffers = nullptr;  // dy of a strip, one panel, for each thread
   T* strips = nullptr;
   Term* terms = nullptr;
@@ -43,28 +39,27 @@ struct Plan {
         taps(merged ? s.R : s.R * s.S),
         rows(merged ? s.S * C : C),
         tiles(ceil_div(rows, tile_rows)),
-        units(s.groups * panels * taps * tiles) {
-    grid_rows = strip.grid_rows(s.P, sizeof(T));
-    row_blocks = ceil_div(s.P, grid_rows);
+        units(s.groups * panels * taps * tiles),
+        grid_rows(strip.grid_rows(s.P, sizeof(T))),
+        row_blocks(ceil_div(s.P, grid_rows)),
+        images(row_blocks == 1 ? images_in_strip() : 1),
+        sums(s, units, ceil_div(s.N, images)) {
     grid_rows = ceil_div(s.P, max_of(1, row_blocks));
-    const int64_t one =
-        max_of(1, strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T)));
-    images = row_blocks == 1 ? max_of(1, min_of(s.N, strip.budget() / one)) : 1;
     strip_size = strip.copied ? round_up(images * strip.image_stride(grid_rows), 64) : 0;
     terms_size = images * grid_rows;
-    sums_size = s.groups * panels * taps * rows * W;
-    splits =
-        min_of(ceil_div(s.N, images),
-               max_of(ceil_div(wanted_items, max_of(1, units)),
-                      s.groups > 1 ? 1 : min_of(wanted_items, most_sums / max_of(1, sums_size))));
     in_place = s.groups == 1 && K <= W;
     panel_size = in_place ? 0 : images * grid_rows * s.Q * W;
     Pieces pieces(scratch);
-    sums = pieces.take<T>(splits * sums_size);
+    sums.take(pieces, threads);
     panel_buffers = pieces.take<T>(threads * panel_size);
     terms = pieces.take<Term>(threads * terms_size);
     strips = pieces.take<T>(threads * strip_size);
     bytes = static_cast<int64_t>(pieces.bytes());
+  }
+
+  int64_t images_in_strip() const {
+    const int64_t one = strip.rows(s.P) * strip.row_stride() * static_cast<int64_t>(sizeof(T));
+    return max_of(1, min_of(s.N, strip.budget() / max_of(1, one)));
   }
 
   // dy of grid rows p0 to p1 of images n0 to n1, `columns` output channels from k on.
@@ -93,7 +88,7 @@ struct Plan {
 
   // Adds what grid rows p0 to p1 of images n0 to n1 give to the units begin to end of a split.
   void compute(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t begin, int64_t end,
-               const T* dy, const T* x, T* split_sums, int64_t thread, bool first) const {
+               const T* dy, const T* x, int64_t split, int64_t thread, bool first) const {
     const int64_t image = s.H * s.W * s.C, image_stride = strip.image_stride(p1 - p0);
     T* const buffer = strips + thread * strip_size;
     T* const panel = panel_buffers + thread * panel_size;
@@ -129,19 +124,20 @@ struct Plan {
         packed = all_panel;
       }
       const auto [next, step] = ahead(next_x, next_dy, n_terms, unit - begin, end - begin);
-      const TileArgs<T> args{.a = from + r * s.dilation_h * strip.row_stride() + column * C + row,
-                             .a_row = 1,
-                             .a_col = s.stride_w * C,
-                             .b = in_place ? dy + (n0 * s.P + p0) * s.Q * K : panel,
-                             .b_row = in_place ? K : W,
-                             .terms = term_list,
-                             .n_terms = n_terms,
-                             .c = split_sums + ((all_panel * taps + tap) * rows + row) * W,
-                             .c_row = W,
-                             .columns = min_of(W, K - k0),
-                             .accumulate = !first,
-                             .ahead = next,
-                             .ahead_step = step};
+      const TileArgs<T> args{
+          .a = from + r * s.dilation_h * strip.row_stride() + column * C + row,
+          .a_row = 1,
+          .a_col = s.stride_w * C,
+          .b = in_place ? dy + (n0 * s.P + p0) * s.Q * K : panel,
+          .b_row = in_place ? K : W,
+          .terms = term_list,
+          .n_terms = n_terms,
+          .c = sums.row(split, group, all_panel % panels, merged ? tap * s.S : tap, row),
+          .c_row = W,
+          .columns = min_of(W, K - k0),
+          .accumulate = !first,
+          .ahead = next,
+          .ahead_step = step};
       const int64_t tile_height = tile_begin(rows, tiles, tile + 1) - row;
       if (in_place && K % lanes<T> != 0) {
         run_tile<T, true>(tile_height, args);
@@ -154,45 +150,14 @@ struct Plan {
   // The units begin to end of a split over all of its images.
   void compute_split(int64_t split, int64_t begin, int64_t end, const T* dy, const T* x,
                      int64_t thread) const {
-    const int64_t first = s.N * split / splits, last = s.N * (split + 1) / splits;
+    const int64_t first = s.N * split / sums.splits, last = s.N * (split + 1) / sums.splits;
     for (int64_t n = first; n < last; n += images) {
       for (int64_t block = 0; block < row_blocks; ++block) {
         compute(n, min_of(n + images, last), s.P * block / row_blocks,
-                s.P * (block + 1) / row_blocks, begin, end, dy, x, sums + split * sums_size, thread,
+                s.P * (block + 1) / row_blocks, begin, end, dy, x, split, thread,
                 n == first && block == 0);
       }
     }
-  }
-
-  // Adds the sums of the splits to those of the first.
-  void add_splits(const Exec& exec) const {
-    parallel_elements(exec, splits > 1 ? sums_size : 0, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; i += lanes<T>) {
-        Vec<T> sum = load(sums + i);
-        for (int64_t split = 1; split < splits; ++split) sum += load(sums + split * sums_size + i);
-        store(sums + i, sum);
-      }
-    });
-  }
-
-  void unpack(const Exec& exec, T* dw, bool accumulate) const {
-    const int64_t RS = s.R * s.S;
-    parallel_for(exec, s.groups * panels * C, 1 + 30000 / (W * RS),
-                 [&](int64_t begin, int64_t end, int) {
-                   for (int64_t item = begin; item < end; ++item) {
-                     const int64_t c = item % C, all_panel = item / C;
-                     const int64_t k0 = all_panel % panels * W, columns = min_of(W, K - k0);
-                     const T* const from = sums + all_panel * taps * rows * W + c * W;
-                     T* const to = dw + ((all_panel / panels * K + k0) * C + c) * RS;
-                     for (int64_t rs = 0; rs < RS; ++rs) {
-                       for (int64_t k = 0; k < columns; ++k) {
-                         T& out = to[k * C * RS + rs];
-                         const T sum = from[rs * C * W + k];
-                         out = accumulate ? out + sum : sum;
-                       }
-                     }
-                   }
-                 });
   }
 };
 
@@ -200,22 +165,11 @@ template <class T>
 void direct_backward_weight_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x,
                                T* dw, bool accumulate) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
-  if (s.N * s.P * s.Q == 0) {
-    for (int64_t i = 0; i < s.K * plan.C * s.R * s.S && !accumulate; ++i) dw[i] = 0;
-    return;
-  }
-  const int64_t work = s.N * s.P * s.Q * tile_rows * Plan<T>::W / plan.splits;
-  const auto body = [&](int64_t begin, int64_t end, int thread) {
-    for (int64_t item = begin; item < end;) {
-      const int64_t split = item / plan.units, first = split * plan.units;
-      const int64_t stop = min_of(end, first + plan.units);
-      plan.compute_split(split, item - first, stop - first, dy, x, thread);
-      item = stop;
-    }
+  const int64_t work = s.N * s.P * s.Q * tile_rows * Plan<T>::W / plan.sums.splits;
+  const auto compute = [&](int64_t split, int64_t begin, int64_t end, int64_t thread) {
+    plan.compute_split(split, begin, end, dy, x, thread);
   };
-  parallel_for(exec, plan.splits * plan.units, 1 + 1000000 / (work + 1), body);
-  plan.add_splits(exec);
-  plan.unpack(exec, dw, accumulate);
+  plan.sums.run(exec, plan.units, 1 + 1000000 / (work + 1), compute, dw, accumulate);
 }
 
 }  // namespace
