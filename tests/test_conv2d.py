@@ -89,6 +89,12 @@ SHAPES = {
     "1x1, many pixels": {"N": 3, "C": 18, "H": 40, "W": 41, "K": 37, "R": 1, "S": 1},
     "1x1 s2, some images": {"N": 5, "C": 33, "H": 14, "W": 15, "K": 40, "R": 1, "S": 1, "stride": (2, 2)},
     "3x3 s2, splits": {"N": 9, "C": 20, "H": 13, "W": 13, "K": 35, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1)},
+    "few channels, wide bands": {
+        "N": 2, "C": 3, "H": 19, "W": 12, "K": 40, "R": 7, "S": 2, "stride": (2, 1), "padding": (3, 1),
+    },
+    "few channels, blocks of rows": {
+        "N": 1, "C": 2, "H": 61, "W": 9, "K": 18, "R": 3, "S": 3, "stride": (3, 2), "padding": (1, 1),
+    },
     "3x3 s2, many channels": {
         "N": 7, "C": 130, "H": 15, "W": 13, "K": 70, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1),
     },

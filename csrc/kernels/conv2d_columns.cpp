@@ -1,103 +1,146 @@
 // Backward-input for few input channels, where direct convolution would leave most of each vector
-// empty: every pixel of dy gives its whole window at once, columns[p][q][r][s][c] = sum over k of
-// dy[n][p][q][k] w[k][c][r][s], a matrix product R S C wide, and dx[n][h][w][c] is the sum of
-// columns over the windows that cover the pixel. One block of rows of dx at a time, so that its
-// columns stay in L2. Parallel over images and blocks. 2 N P Q K C R S operations.
+// empty. The rows of the filter are cut into `groups` bands of `band` rows, r = g band + i. What
+// one pixel of dy gives to a band lies side by side, i, s, c, and the groups are summed in
+// registers:
+//   columns[t][q][i][s][c] = sum over g, p with p stride + g band = t and k of
+//                            dy[n][p][q][k] w[k][c][g band + i][s],
+// a matrix product over the pixels of a row; dx[n][h][w][c] is the sum of columns over the rows t =
+// h + pad - i and the windows that cover w. The last `band` rows t stay in a ring, mostly in L1.
+// Parallel over images and blocks of rows of dx. 2 N P Q K C R S operations.
 #include "conv2d.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t column_bytes = 768 << 10;
+// The output positions whose windows reach input position `at`.
+Range covering(int64_t at, int64_t window, int64_t stride, int64_t pad, int64_t outputs) {
+  const int64_t first = at + pad - window + 1;
+  return {first <= 0 ? 0 : ceil_div(first, stride), min_of(outputs, (at + pad) / stride + 1)};
+}
 
-// The output positions whose windows reach input positions begin to end.
-Range covering(int64_t begin, int64_t end, int64_t window, int64_t stride, int64_t pad,
-               int64_t outputs) {
-  const int64_t first = begin + pad - window + 1;
-  return {first <= 0 ? 0 : ceil_div(first, stride), min_of(outputs, (end - 1 + pad) / stride + 1)};
+// A wide band fills vectors, a narrow one leaves less to add: per pixel, half a cycle for each
+// vector operation and two for each window of columns.
+template <class T>
+int64_t choose_band(const Conv2dShape& s) {
+  const auto cost = [&](int64_t band) {
+    return ceil_div(s.R, band) * ceil_div(band * s.S * s.C, lanes<T>) * s.K + 4 * band * s.S;
+  };
+  int64_t best = 1;
+  for (int64_t band = 2; band <= s.R; ++band) {
+    if (cost(band) < cost(best)) best = band;
+  }
+  return best;
 }
 
 template <class T>
 struct Plan {
   static constexpr int64_t W = panel_width<T>;
   const Conv2dShape& s;
-  int64_t used, panels, width;  // of a row of columns: R S C elements, padded to whole panels
-  int64_t blocks, pixels;       // of rows of dx; pixels of dy for a block, at the most
-  T* packed = nullptr;
+  int64_t band, groups;
+  int64_t used, panels, width;  // of a pixel of columns: band S C elements, padded to whole vectors
+  int64_t rows;                 // t < rows
+  int64_t blocks;               // of rows of dx
+  T* packed = nullptr;          // [panel][g][k][column]
+  Term* terms = nullptr;        // `groups` for each row t, of which counts[t] are in use
+  int64_t* counts = nullptr;
   Range* covering_cols = nullptr;  // of each column of dx
-  T* columns = nullptr;
-  int64_t columns_size, bytes;
+  T* rings = nullptr;
+  int64_t ring_size, bytes;
 
   Plan(const Conv2dShape& shape, int threads, void* scratch)
-      : s(shape), used(s.R * s.S * s.C), panels(ceil_div(used, W)), width(panels * W) {
-    const int64_t row = s.Q * width * static_cast<int64_t>(sizeof(T));  // of columns
-    const int64_t rows = max_of(1, column_bytes / max_of(1, row) - s.R / s.stride_h) * s.stride_h;
-    blocks = ceil_div(s.H, rows);
+      : s(shape),
+        band(choose_band<T>(s)),
+        groups(ceil_div(s.R, band)),
+        used(band * s.S * s.C),
+        panels(ceil_div(used, W)),
+        width(round_up(used, lanes<T>)),
+        rows((s.P - 1) * s.stride_h + (groups - 1) * band + 1),
+        blocks(1) {
     while (s.N * blocks < wanted_items && s.H / blocks >= 4 * s.R) blocks *= 2;
-    pixels = ((ceil_div(s.H, blocks) + s.R - 1) / s.stride_h + 1) * s.Q;
-    columns_size = pixels * width + lanes<T>;  // whole vectors are read from the last columns
     Pieces pieces(scratch);
-    packed = pieces.take<T>(panels * s.K * W);
+    packed = pieces.take<T>(panels * groups * s.K * W);
+    terms = pieces.take<Term>(rows * groups);
+    counts = pieces.take<int64_t>(rows);
     covering_cols = pieces.take<Range>(s.W);
-    columns_size = round_up(columns_size, 64);
-    columns = pieces.take<T>(threads * columns_size);
+    ring_size =
+        round_up(band * s.Q * width + lanes<T>, 64);  // the last columns are read in vectors
+    rings = pieces.take<T>(threads * ring_size);
     bytes = static_cast<int64_t>(pieces.bytes());
   }
 
-  void fill_ranges() const {
-    for (int64_t w = 0; w < s.W; ++w) {
-      covering_cols[w] = covering(w, w + 1, s.S, s.stride_w, s.pad_w, s.Q);
+  void fill_tables() const {
+    for (int64_t w = 0; w < s.W; ++w) covering_cols[w] = covering(w, s.S, s.stride_w, s.pad_w, s.Q);
+    for (int64_t t = 0; t < rows; ++t) {
+      counts[t] = 0;
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t at = t - g * band;
+        if (at < 0 || at % s.stride_h != 0 || at / s.stride_h >= s.P) continue;
+        terms[t * groups + counts[t]++] = {at / s.stride_h * s.Q * s.K, g * s.K * W, s.K};
+      }
     }
   }
 
-  // packed[panel][k][j] = w[k][c][r][s] for column (r S + s) C + c.
   void pack(const T* w) const {
     for (int64_t column = 0; column < panels * W; ++column) {
-      T* const to = packed + column / W * s.K * W + column % W;
-      const int64_t c = column % s.C, rs = column / s.C;
-      for (int64_t k = 0; k < s.K; ++k)
-        to[k * W] = column < used ? w[(k * s.C + c) * s.R * s.S + rs] : 0;
+      const int64_t c = column % s.C, tap = column / s.C % s.S, i = column / s.C / s.S;
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t r = g * band + i;
+        T* const to = packed + ((column / W * groups + g) * s.K) * W + column % W;
+        for (int64_t k = 0; k < s.K; ++k) {
+          to[k * W] = column < used && r < s.R ? w[((k * s.C + c) * s.R + r) * s.S + tap] : 0;
+        }
+      }
     }
   }
 
-  void compute(int64_t n, int64_t h0, int64_t h1, const T* dy, T* dx, T* buffer) const {
-    const Range rows = covering(h0, h1, s.R, s.stride_h, s.pad_h, s.P);
-    const int64_t count = max_of(0, rows.end - rows.begin) * s.Q,
-                  tiles = ceil_div(count, tile_rows);
-    const T* const from = dy + (n * s.P + rows.begin) * s.Q * s.K;
-    const Term all{0, 0, s.K};
+  void fill_columns(int64_t t, const T* dy, T* columns) const {
+    const int64_t tiles = ceil_div(s.Q, tile_rows);
     for (int64_t panel = 0; panel < panels; ++panel) {
       for (int64_t tile = 0; tile < tiles; ++tile) {
-        const int64_t row = tile_begin(count, tiles, tile);
-        run_tile<T>(tile_begin(count, tiles, tile + 1) - row,
-                    {.a = from + row * s.K,
-                     .a_row = s.K,
-                     .a_col = 1,
-                     .b = packed + panel * s.K * W,
-                     .b_row = W,
-                     .terms = &all,
-                     .n_terms = 1,
-                     .c = buffer + row * width + panel * W,
-                     .c_row = width,
-                     .columns = W,
-                     .accumulate = false});
+        const int64_t q = tile_begin(s.Q, tiles, tile);
+        run_tile<T>(tile_begin(s.Q, tiles, tile + 1) - q, {.a = dy + q * s.K,
+                                                           .a_row = s.K,
+                                                           .a_col = 1,
+                                                           .b = packed + panel * groups * s.K * W,
+                                                           .b_row = W,
+                                                           .terms = terms + t * groups,
+                                                           .n_terms = counts[t],
+                                                           .c = columns + q * width + panel * W,
+                                                           .c_row = width,
+                                                           .columns = min_of(W, width - panel * W),
+                                                           .accumulate = false});
       }
     }
-    for (int64_t h = h0; h < h1; ++h) {
-      const Range p = covering(h, h + 1, s.R, s.stride_h, s.pad_h, s.P);
-      for (int64_t w = 0; w < s.W; ++w) {
-        const Range q = covering_cols[w];
-        const int64_t taps = q.end - q.begin, step = width - s.stride_w * s.C;
-        const T* from_row =
-            buffer + ((p.begin - rows.begin) * s.Q + q.begin) * width +
-            ((h + s.pad_h - p.begin * s.stride_h) * s.S + w + s.pad_w - q.begin * s.stride_w) * s.C;
-        Vec<T> sum{};
-        for (int64_t i = p.begin; i < p.end;
-             ++i, from_row += s.Q * width - s.stride_h * s.S * s.C) {
-          for (int64_t j = 0; j < taps; ++j) sum += load(from_row + j * step);
-        }
-        store(dx + ((n * s.H + h) * s.W + w) * s.C, sum, s.C);
+  }
+
+  // Row h of dx from the columns of the rows from `first` to `last`.
+  void add_columns(int64_t h, int64_t first, int64_t last, const T* ring, T* dx) const {
+    const int64_t step = width - s.stride_w * s.C;  // from a window to the next that covers a pixel
+    const int64_t first_slot = first % band;
+    for (int64_t w = 0; w < s.W; ++w) {
+      const Range q = covering_cols[w];
+      const int64_t tap = w + s.pad_w - q.begin * s.stride_w, windows = q.end - q.begin;
+      Vec<T> sum{};
+      for (int64_t t = first, slot = first_slot; t <= last;
+           ++t, slot = slot + 1 < band ? slot + 1 : 0) {
+        if (counts[t] == 0) continue;
+        const T* const from =
+            ring + (slot * s.Q + q.begin) * width + ((h + s.pad_h - t) * s.S + tap) * s.C;
+        for (int64_t j = 0; j < windows; ++j) sum += load(from + j * step);
       }
+      store(dx + w * s.C, sum, s.C);
+    }
+  }
+
+  // Rows h0 to h1 of an image.
+  void compute(int64_t h0, int64_t h1, const T* dy, T* dx, T* ring) const {
+    int64_t next = max_of(0, h0 + s.pad_h - band + 1);
+    for (int64_t h = h0; h < h1; ++h) {
+      const int64_t first = max_of(0, h + s.pad_h - band + 1), last = min_of(rows - 1, h + s.pad_h);
+      for (next = max_of(next, first); next <= last; ++next) {
+        if (counts[next] > 0) fill_columns(next, dy, ring + next % band * s.Q * width);
+      }
+      add_columns(h, first, last, ring, dx + h * s.W * s.C);
     }
   }
 };
@@ -106,14 +149,16 @@ template <class T>
 void columns_backward_input_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w,
                                T* dx) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
-  plan.fill_ranges();
+  plan.fill_tables();
   plan.pack(w);
-  const int64_t items = s.N * plan.blocks, work = plan.pixels * plan.panels * Plan<T>::W * s.K;
-  parallel_for(exec, items, 1 + 1000000 / work, [&](int64_t begin, int64_t end, int thread) {
+  const int64_t items = s.N * plan.blocks,
+                work = s.P * s.Q * plan.groups * plan.panels * Plan<T>::W * s.K / plan.blocks;
+  parallel_for(exec, items, 1 + 1000000 / (work + 1), [&](int64_t begin, int64_t end, int thread) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t block = item % plan.blocks;
-      plan.compute(item / plan.blocks, s.H * block / plan.blocks, s.H * (block + 1) / plan.blocks,
-                   dy, dx, plan.columns + thread * plan.columns_size);
+      const int64_t n = item / plan.blocks, block = item % plan.blocks;
+      plan.compute(s.H * block / plan.blocks, s.H * (block + 1) / plan.blocks,
+                   dy + n * s.P * s.Q * s.K, dx + n * s.H * s.W * s.C,
+                   plan.rings + thread * plan.ring_size);
     }
   });
 }
