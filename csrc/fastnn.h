@@ -109,6 +109,35 @@ struct SoftmaxShape {
   int64_t N, C;
 };
 
+// One direction of a recurrent layer over T time steps of at most N sequences: x (rows, I), y
+// (rows, R), where y_row elements lie from row to row of y and dy_row of dy. Step t has
+// batch_sizes[t] rows, which stand behind those of step t - 1; they do not increase and start with
+// N (null: N each), and the sequence in row n of a step is in row n of all. `reverse` goes from the
+// last step of each sequence to its first. H hidden units; R = H, or smaller where an LSTM projects
+// its output. `training`: forward keeps what backward needs.
+struct RecurrentShape {
+  int64_t T, N, I, H, R, rows;
+  const int64_t* batch_sizes;
+  bool reverse, training;
+  int64_t y_row, dy_row;
+};
+
+// ih (G H, I), hh (G H, R), the biases (G H) or null, hr (R, H) or null: a projection, of LSTMs
+// alone. G gates of H rows each: lstm 4 (i f g o), gru 3 (r z n), rnn 1.
+template <class T>
+struct RecurrentWeights {
+  const T *ih, *hh, *bias_ih, *bias_hh, *hr;
+};
+
+// What a recurrent backward writes. dx may be null, and is added to if add_dx; the gradients of the
+// biases may be null.
+template <class T>
+struct RecurrentGradients {
+  T* dx;
+  bool add_dx;
+  T *dh0, *dc0, *dw_ih, *dw_hh, *db_ih, *db_hh, *dw_hr;
+};
+
 enum class Arithmetic : int { add, subtract, multiply, divide };
 
 enum class Activation : int {
@@ -282,6 +311,36 @@ struct Ops {
   void (*softmax_cross_entropy_backward)(const Exec&, const SoftmaxShape&, const T* dloss,
                                          const T* y, const int64_t* labels, int64_t ignore_index,
                                          T* dx);
+
+  // Recurrent layers. States are dense: h0, h_n (N, R), c0, c_n (N, H). What training keeps is null
+  // otherwise. Of dy, dh_n and dc_n, null stands for zeros.
+  // (i, f, o) = sigmoid, g = tanh of x w_ih^T + b_ih + h w_hh^T + b_hh; c = f c + i g;
+  // h = o tanh(c), or its projection (o tanh(c)) w_hr^T. Kept: gates (rows, 4 H), which are i f g
+  // o, and cells (rows, H), which are c.
+  size_t (*lstm_forward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*lstm_forward)(const Exec&, const RecurrentShape&, const RecurrentWeights<T>&, const T* x,
+                       const T* h0, const T* c0, T* y, T* h_n, T* c_n, T* gates, T* cells);
+  size_t (*lstm_backward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*lstm_backward)(const Exec&, const RecurrentShape&, const RecurrentWeights<T>&, const T* dy,
+                        const T* dh_n, const T* dc_n, const T* x, const T* h0, const T* c0,
+                        const T* y, const T* gates, const T* cells, const RecurrentGradients<T>&);
+  // (r, z) = sigmoid of x w_ih^T + b_ih + h w_hh^T + b_hh; n = tanh(x w_in^T + b_in + r m) with
+  // m = h w_hn^T + b_hn; h = (1 - z) n + z h. Kept: gates (rows, 4 H), which are r z n m.
+  size_t (*gru_forward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*gru_forward)(const Exec&, const RecurrentShape&, const RecurrentWeights<T>&, const T* x,
+                      const T* h0, T* y, T* h_n, T* gates);
+  size_t (*gru_backward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*gru_backward)(const Exec&, const RecurrentShape&, const RecurrentWeights<T>&, const T* dy,
+                       const T* dh_n, const T* x, const T* h0, const T* y, const T* gates,
+                       const RecurrentGradients<T>&);
+  // h = f(x w_ih^T + b_ih + h w_hh^T + b_hh), where f is tanh or relu.
+  size_t (*rnn_forward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*rnn_forward)(const Exec&, const RecurrentShape&, Activation f, const RecurrentWeights<T>&,
+                      const T* x, const T* h0, T* y, T* h_n);
+  size_t (*rnn_backward_scratch_bytes)(const RecurrentShape&, int threads);
+  void (*rnn_backward)(const Exec&, const RecurrentShape&, Activation f, const RecurrentWeights<T>&,
+                       const T* dy, const T* dh_n, const T* x, const T* h0, const T* y,
+                       const RecurrentGradients<T>&);
 
   // All parameters in one call.
   void (*sgd)(const Exec&, const SgdStep&, int64_t count, const OptimizerParam<T>* params);

@@ -205,4 +205,27 @@ void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body,
   body(context, 0, n, 0);
 }
 
+void parallel_team(int threads, TeamBody body, void* context) noexcept {
+#ifdef _OPENMP
+  if (threads > 1 && !forked) {
+    used_openmp = true;
+#pragma omp parallel num_threads(threads)
+    {
+      const FlushDenormals flush;
+      body(context, omp_get_thread_num(), omp_get_num_threads());
+    }
+    return;
+  }
+#endif
+  static_cast<void>(threads);
+  const FlushDenormals flush;
+  body(context, 0, 1);
+}
+
+void team_barrier() noexcept {
+#ifdef _OPENMP
+#pragma omp barrier
+#endif
+}
+
 }  // namespace fastnn

@@ -19,6 +19,13 @@ using RangeBody = void (*)(void* context, int64_t begin, int64_t end, int thread
 // must not let its result depend on how the range was cut.
 void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body, void* context) noexcept;
 
+// Calls body(context, thread, count) on `count` threads at the same time, at most `threads`, which
+// may meet in team_barrier(). Denormals as above; the result must not depend on `count`.
+using TeamBody = void (*)(void* context, int thread, int count);
+void parallel_team(int threads, TeamBody body, void* context) noexcept;
+// Returns when all threads of the team have called it. Only for teams of several.
+void team_barrier() noexcept;
+
 // How num_threads() came about, for `fastnn info`.
 struct ThreadReport {
   int threads;

@@ -91,6 +91,14 @@ template <class T>
 T* mutable_data(py::array& a) {
   return static_cast<T*>(a.mutable_data());
 }
+template <class T>
+const T* data_or_null(const std::optional<py::array>& a) {
+  return a ? data<T>(*a) : nullptr;
+}
+template <class T>
+T* data_or_null(std::optional<py::array>& a) {
+  return a ? mutable_data<T>(*a) : nullptr;
+}
 
 // An int from `smallest` to largest_size.
 int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest);
@@ -196,6 +204,9 @@ void bind_dropout(py::module_&);
 void bind_embedding(py::module_&);
 void bind_softmax(py::module_&);
 void bind_loss(py::module_&);
+void bind_lstm(py::module_&);
+void bind_gru(py::module_&);
+void bind_rnn(py::module_&);
 void bind_optimizer(py::module_&);
 
 }  // namespace fastnn

@@ -35,15 +35,6 @@ std::optional<py::array> optional_channels(const char* op, const char* name,
   return channels(op, name, object, x);
 }
 
-template <class T>
-const T* data_or_null(const std::optional<py::array>& a) {
-  return a ? data<T>(*a) : nullptr;
-}
-template <class T>
-T* data_or_null(std::optional<py::array>& a) {
-  return a ? mutable_data<T>(*a) : nullptr;
-}
-
 // The arrays of BatchNormParams.
 struct Params {
   py::array mean, inv_std;

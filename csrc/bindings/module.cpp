@@ -119,11 +119,14 @@ PYBIND11_MODULE(ops, m) {
   bind_conv2d(m);
   bind_dropout(m);
   bind_embedding(m);
+  bind_gru(m);
   bind_linear(m);
   bind_loss(m);
+  bind_lstm(m);
   bind_matmul(m);
   bind_optimizer(m);
   bind_pool2d(m);
+  bind_rnn(m);
   bind_softmax(m);
 
   m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(),

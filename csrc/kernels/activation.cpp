@@ -26,12 +26,6 @@ FASTNN_INLINE Vec<T> magnitude(Vec<T> x) {
                                   ~reinterpret_cast<BitVec<T>>(splat(T(-0.0))));
 }
 
-// Within 2.5 ulp, also at the ends: 1 / (1 + infinity) = 0.
-template <class T>
-FASTNN_INLINE Vec<T> sigmoid(Vec<T> x) {
-  return 1 / (1 + exp<T>(-x));
-}
-
 // The complementary error function by (1 + 2 z) e^(z^2) erfc(z) / 2 = polynomial((z - 2) / (z + 2))
 // for 0 <= z <= largest, beyond which e^(-z^2) is 0; interpolated in Chebyshev's points.
 template <class T>

@@ -1,4 +1,4 @@
-// parallel_for for kernels: the loop of threads.h with a lambda for its body.
+// The loop and the team of threads.h with a lambda for their body.
 #pragma once
 
 #include "../threads.h"
@@ -32,6 +32,28 @@ void parallel_elements(const Exec& exec, int64_t n, const Body& body) {
   parallel_for(exec, ceil_div(n, element_block), 8, [&](int64_t begin, int64_t end, int) {
     body(begin * element_block, min_of(end * element_block, n));
   });
+}
+
+// One of the threads that run a body together. A share of n items is a contiguous range.
+struct Team {
+  int thread, count;
+  int64_t begin(int64_t n) const { return n * thread / count; }
+  int64_t end(int64_t n) const { return n * (thread + 1) / count; }
+  // Until all have come here.
+  void wait() const {
+    if (count > 1) team_barrier();
+  }
+};
+
+// Calls body(team) on at most `threads` threads at the same time.
+template <class Body>
+void parallel_team(int threads, const Body& body) {
+  fastnn::parallel_team(
+      threads,
+      [](void* context, int thread, int count) {
+        (*static_cast<const Body*>(context))(Team{thread, count});
+      },
+      const_cast<Body*>(&body));
 }
 
 }  // namespace

@@ -24,6 +24,9 @@ Ops<T> make_table() {
   fill_embedding(t);
   fill_softmax(t);
   fill_loss(t);
+  fill_lstm(t);
+  fill_gru(t);
+  fill_rnn(t);
   fill_optimizer(t);
   return t;
 }

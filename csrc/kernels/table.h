@@ -21,6 +21,9 @@ FASTNN_STEM(dropout)
 FASTNN_STEM(embedding)
 FASTNN_STEM(softmax)
 FASTNN_STEM(loss)
+FASTNN_STEM(lstm)
+FASTNN_STEM(gru)
+FASTNN_STEM(rnn)
 FASTNN_STEM(optimizer)
 #undef FASTNN_STEM
 

@@ -513,6 +513,12 @@ FASTNN_INLINE Vec<T> exp(Vec<T> x) {
   return x == x ? y : x;
 }
 
+// 1 / (1 + e^-x) within 2.5 ulp, also at the ends: 1 / (1 + infinity) = 0.
+template <class T>
+FASTNN_INLINE Vec<T> sigmoid(Vec<T> x) {
+  return 1 / (1 + exp<T>(-x));
+}
+
 // e^x - 1 within 1.5 ulp for x <= 2 tanh_is_1, beyond which exp(x) is the same; NaN for NaN.
 template <class T>
 FASTNN_INLINE Vec<T> expm1(Vec<T> x) {

@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import Array
 from .tape import is_grad_enabled
-from .tensor import Tensor, record
+from .tensor import Tensor, record_several
 
 
 class Context:
@@ -90,39 +90,17 @@ class Function:
             raise TypeError(f"{cls.__name__}.forward returned {kinds}; expected an array or a tuple of arrays")
 
         arrays = [np.asarray(y) for y in outputs]
-        if not any(ctx.needs_input_grad):
-            tensors = tuple(Tensor(y) for y in arrays)
-        else:
-            tensors = cls._recorded(ctx, arrays, args)
-        return tensors if isinstance(returned, tuple) else tensors[0]
-
-    @classmethod
-    def _recorded(cls, ctx: Context, arrays: list[Array], args: tuple[Any, ...]) -> tuple[Tensor, ...]:
         like = [a.data if isinstance(a, Tensor) else None for a in args]
         expected = [None if x is None else (x.shape, x.dtype) for x in like]
         del like
-        inputs = [a for a in args if isinstance(a, Tensor)]
         zeros = [(y.shape, y.dtype) for y in arrays]
-        arrived: dict[int, Array] = {}
 
-        def run(_: Array) -> tuple[Array | None, ...]:
-            grads = [arrived[i] if i in arrived else np.zeros(*zero) for i, zero in enumerate(zeros)]
-            arrived.clear()
-            return cls._checked(cls.backward(ctx, *grads), expected)
+        def backward(grads: list[Array | None]) -> tuple[Array | None, ...]:
+            filled = [np.zeros(*zero) if dy is None else dy for dy, zero in zip(grads, zeros, strict=True)]
+            return cls._checked(cls.backward(ctx, *filled), expected)
 
-        # A node has one output. Those of this operation are nodes of their own, which put their gradients into
-        # `arrived` and then pass a token on to the node that runs the user's backward.
-        token = np.zeros(())
-        joint = record(token, run, *inputs)
-
-        def output(i: int, y: Array) -> Tensor:
-            def arrive(dy: Array) -> Array:
-                arrived[i] = dy
-                return token
-
-            return record(y, arrive, joint) if y.dtype.kind == "f" else Tensor(y)
-
-        return tuple(output(i, y) for i, y in enumerate(arrays))
+        tensors = record_several(arrays, backward, *(a for a in args if isinstance(a, Tensor)))
+        return tensors if isinstance(returned, tuple) else tensors[0]
 
     @classmethod
     def _checked(cls, returned: Any, expected: list[Any]) -> tuple[Array | None, ...]:

@@ -206,6 +206,101 @@ def softmax_cross_entropy_backward(
     dloss: Any, log_probabilities: Any, labels: Any, ignore_index: int = -100
 ) -> _Array: ...
 
+# lstm, gru, rnn
+def lstm_forward(
+    x: Any,
+    h0: Any | None,
+    c0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any | None = None,
+    bias_hh: Any | None = None,
+    weight_hr: Any | None = None,
+    *,
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    training: bool = True,
+    y: _Array | None = None,
+) -> tuple[_Array, _Array, _Array, _Array | None, _Array | None]: ...
+def lstm_backward(
+    dy: Any | None,
+    dh_n: Any | None,
+    dc_n: Any | None,
+    x: Any,
+    h0: Any | None,
+    c0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    weight_hr: Any | None,
+    y: Any,
+    gates: Any,
+    cells: Any,
+    *,
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    bias: bool = True,
+    dx: _Array | None = None,
+    input_gradient: bool = True,
+) -> tuple[_Array | None, _Array, _Array, _Array, _Array, _Array | None, _Array | None, _Array | None]: ...
+def gru_forward(
+    x: Any,
+    h0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any | None = None,
+    bias_hh: Any | None = None,
+    *,
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    training: bool = True,
+    y: _Array | None = None,
+) -> tuple[_Array, _Array, _Array | None]: ...
+def gru_backward(
+    dy: Any | None,
+    dh_n: Any | None,
+    x: Any,
+    h0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    y: Any,
+    gates: Any,
+    *,
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    bias: bool = True,
+    dx: _Array | None = None,
+    input_gradient: bool = True,
+) -> tuple[_Array | None, _Array, _Array, _Array, _Array | None, _Array | None]: ...
+def rnn_forward(
+    x: Any,
+    h0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    bias_ih: Any | None = None,
+    bias_hh: Any | None = None,
+    *,
+    nonlinearity: str = "tanh",
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    y: _Array | None = None,
+) -> tuple[_Array, _Array]: ...
+def rnn_backward(
+    dy: Any | None,
+    dh_n: Any | None,
+    x: Any,
+    h0: Any | None,
+    weight_ih: Any,
+    weight_hh: Any,
+    y: Any,
+    *,
+    nonlinearity: str = "tanh",
+    batch_sizes: Any | None = None,
+    reverse: bool = False,
+    bias: bool = True,
+    dx: _Array | None = None,
+    input_gradient: bool = True,
+) -> tuple[_Array | None, _Array, _Array, _Array, _Array | None, _Array | None]: ...
+
 # optimizer
 def sgd(
     params: Sequence[_Array],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,7 +32,7 @@ from .arrays import (
     spread,
 )
 from .holder import Holder, operands, plain_index
-from .tape import Backward, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
+from .tape import Backward, Gradients, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
 
 __all__ = [
     "Array",
@@ -46,6 +46,7 @@ __all__ = [
     "is_grad_enabled",
     "no_grad",
     "record",
+    "record_several",
     "tensor",
 ]
 
@@ -76,6 +77,41 @@ def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
                 )
                 break
     return out
+
+
+def record_several(
+    outputs: Sequence[Array], backward: Callable[[list[Array | None]], Gradients], *inputs: Tensor
+) -> tuple[Tensor, ...]:
+    """The outputs of one operation, recorded as by `record`; those that are not floating-point have no gradient.
+
+    Args:
+        outputs: the outputs.
+        backward: takes the gradient of each output, None for one that nothing depends on, and returns one gradient for
+            each input as in `record`.
+        inputs: the tensors that the outputs depend on.
+    """
+    if not (mode.grad_enabled and any(t.requires_grad for t in inputs)):
+        return tuple(Tensor(y) for y in outputs)
+    count, arrived = len(outputs), dict[int, Array]()
+
+    def run(_: Array) -> Gradients:
+        gradients = [arrived.get(i) for i in range(count)]
+        arrived.clear()
+        return backward(gradients)
+
+    # A node has one output. Those of this operation are nodes of their own, which put their gradients into `arrived`
+    # and then pass a token on to the node that runs `backward`.
+    token = np.zeros(())
+    joint = record(token, run, *inputs)
+
+    def output(i: int, y: Array) -> Tensor:
+        def arrive(dy: Array) -> Array:
+            arrived[i] = dy
+            return token
+
+        return record(y, arrive, joint) if y.dtype.kind == "f" else Tensor(y)
+
+    return tuple(output(i, y) for i, y in enumerate(outputs))
 
 
 def expect_tensors(op: str, **arguments: Any) -> None:

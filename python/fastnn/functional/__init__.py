@@ -17,6 +17,7 @@ from .pooling import (
     max_pool1d,
     max_pool2d,
 )
+from .rnn import gru, lstm, rnn
 from .softmax import log_softmax, softmax
 
 __all__ = [
@@ -37,13 +38,16 @@ __all__ = [
     "elu",
     "embedding",
     "gelu",
+    "gru",
     "leaky_relu",
     "linear",
     "log_softmax",
+    "lstm",
     "max_pool1d",
     "max_pool2d",
     "mse_loss",
     "relu",
+    "rnn",
     "sigmoid",
     "silu",
     "softmax",

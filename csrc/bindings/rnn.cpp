@@ -1,0 +1,86 @@
+// fastnn.ops: rnn_forward, rnn_backward.
+#include "recurrent.h"
+
+namespace fastnn {
+namespace {
+
+Activation activation(const std::string& name) {
+  if (name == "tanh") return Activation::tanh;
+  if (name == "relu") return Activation::relu;
+  value_error("rnn: nonlinearity is '", name, "'; expected 'tanh' or 'relu'");
+}
+
+py::tuple forward(py::handle x, py::handle h0_object, py::handle w_ih, py::handle w_hh,
+                  const py::object& b_ih, const py::object& b_hh, const std::string& nonlinearity,
+                  const py::object& batch_sizes, bool reverse, const py::object& y_object) {
+  const Activation f = activation(nonlinearity);
+  RecurrentCall call("rnn", 1, x, w_ih, w_hh, py::none(), batch_sizes, reverse);
+  const RecurrentShape& s = call.s;
+  const auto biases = call.biases(b_ih, b_hh);
+  const py::array h0 = call.state("h0", h0_object, s.H);
+  py::array y = call.output(y_object), h_n = call.new_state(s.H);
+  by_type(call.type, [&]<class T>() {
+    const char* const op = "rnn_forward";
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.rnn_forward);
+    const auto weights = call.weights<T>(biases);
+    const T *x_data = data<T>(call.x), *h0_data = data<T>(h0);
+    T *y_data = mutable_data<T>(y), *h_n_data = mutable_data<T>(h_n);
+    run(
+        op, call.x, [&](int threads) { return table.rnn_forward_scratch_bytes(s, threads); },
+        [&](const Exec& exec) { kernel(exec, s, f, weights, x_data, h0_data, y_data, h_n_data); });
+  });
+  return py::make_tuple(y, h_n);
+}
+
+py::tuple backward(const py::object& dy_object, const py::object& dh_n_object, py::handle x,
+                   py::handle h0_object, py::handle w_ih, py::handle w_hh, py::handle y_object,
+                   const std::string& nonlinearity, const py::object& batch_sizes, bool reverse,
+                   bool bias, const py::object& dx_object, bool input_gradient) {
+  const Activation f = activation(nonlinearity);
+  RecurrentCall call("rnn", 1, x, w_ih, w_hh, py::none(), batch_sizes, reverse);
+  const RecurrentShape& s = call.s;
+  const py::array h0 = call.state("h0", h0_object, s.H);
+  const auto dy = call.output_gradient(dy_object);
+  const auto dh_n = call.state_gradient("dh_n", dh_n_object, s.H);
+  const py::array y = call.saved_output(y_object);
+  RecurrentGradientArrays to(call, false, bias, dx_object, input_gradient);
+  by_type(call.type, [&]<class T>() {
+    const char* const op = "rnn_backward";
+    const Ops<T>& table = ops<T>();
+    const auto kernel = supported(op, table.rnn_backward);
+    const auto weights = call.weights<T>();
+    const auto gradients = to.pointers<T>();
+    const T *dy_data = data_or_null<T>(dy), *dh_n_data = data_or_null<T>(dh_n),
+            *x_data = data<T>(call.x), *h0_data = data<T>(h0), *y_data = data<T>(y);
+    run(
+        op, call.x, [&](int threads) { return table.rnn_backward_scratch_bytes(s, threads); },
+        [&](const Exec& exec) {
+          kernel(exec, s, f, weights, dy_data, dh_n_data, x_data, h0_data, y_data, gradients);
+        });
+  });
+  return py::make_tuple(to.dx, to.dh0, to.dw_ih, to.dw_hh, to.db_ih, to.db_hh);
+}
+
+}  // namespace
+
+void bind_rnn(py::module_& m) {
+  m.def("rnn_forward", &forward, py::arg("x"), py::arg("h0"), py::arg("weight_ih"),
+        py::arg("weight_hh"), py::arg("bias_ih") = py::none(), py::arg("bias_hh") = py::none(),
+        py::kw_only(), py::arg("nonlinearity") = "tanh", py::arg("batch_sizes") = py::none(),
+        py::arg("reverse") = false, py::arg("y") = py::none(),
+        "(y, h_n) of a layer h = f(x weight_ih^T + bias_ih + h weight_hh^T + bias_hh) in one "
+        "direction, f tanh or relu:\nx (T, N, I), h0 (N, H), weights (H, I) and (H, H), biases "
+        "(H,) -> y (T, N, H), h_n (N, H). None for h0: zeros.\nbatch_sizes, reverse, y: as in "
+        "lstm_forward.");
+  m.def("rnn_backward", &backward, py::arg("dy"), py::arg("dh_n"), py::arg("x"), py::arg("h0"),
+        py::arg("weight_ih"), py::arg("weight_hh"), py::arg("y"), py::kw_only(),
+        py::arg("nonlinearity") = "tanh", py::arg("batch_sizes") = py::none(),
+        py::arg("reverse") = false, py::arg("bias") = true, py::arg("dx") = py::none(),
+        py::arg("input_gradient") = true,
+        "(dx, dh0, dweight_ih, dweight_hh, dbias_ih, dbias_hh) from the gradients of y and h_n "
+        "(None: zeros) and the\narguments and results of rnn_forward. None for what there was not, "
+        "and for dx without input_gradient. A given dx\nis added to.");
+}
+
+}  // namespace fastnn
