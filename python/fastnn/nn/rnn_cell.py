@@ -138,12 +138,12 @@ class LSTMCell(_Cell):
     def forward(self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The next `(h, c)`, from those in `hx` or from zeros."""
         if hx is None:
-            (step,), states = self._sequence(x), None
+            _, h_n, c_n = lstm(self._sequence(x)[0], None, self._weights)
         else:
             if not isinstance(hx, (tuple, list)) or len(hx) != 2:
                 raise TypeError(f"LSTMCell: hx is {type(hx).__name__}; expected a tuple (h, c)")
-            step, *states = self._sequence(x, h=hx[0], c=hx[1])
-        _, h_n, c_n = lstm(step, states, self._weights)
+            step, h, c = self._sequence(x, h=hx[0], c=hx[1])
+            _, h_n, c_n = lstm(step, (h, c), self._weights)
         return self._step_of(x, h_n), self._step_of(x, c_n)
 
 
