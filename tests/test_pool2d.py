@@ -27,6 +27,7 @@ WINDOWS = {  # height and width of x, arguments of max and of average pooling
     "stride over kernel": ((9, 10), {"kernel_size": 2, "stride": (3, 4)}),
     "rectangular": ((5, 7), {"kernel_size": (1, 3), "stride": (2, 1), "padding": (0, 1)}),
     "ceil": ((6, 7), {"kernel_size": 3, "stride": 2, "ceil_mode": True}),
+    "side by side": ((7, 9), {"kernel_size": 3}),
     "ceil padded": ((6, 8), {"kernel_size": 3, "stride": 3, "padding": 1, "ceil_mode": True}),
     "ceil drops": ((3, 5), {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": True}),
     "kernel over input": ((1, 2), {"kernel_size": 3, "stride": 3, "ceil_mode": True}),

@@ -55,6 +55,15 @@ struct Axis {
     return {begin, end, start + begin * dilation};
   }
 
+  // The windows begin <= i < end lie in the input with all of their positions.
+  FASTNN_INLINE Span whole() const {
+    if (adaptive) return {0, 0, 0};
+    const int64_t begin = min_of(ceil_div(pad, stride), count);
+    const int64_t room = size + pad - (window - 1) * dilation - 1;  // for the first element
+    return {begin, room < 0 ? begin : max_of(begin, min_of(room / stride + 1, count)),
+            begin * stride - pad};
+  }
+
   // Which position of window i, one of those around it, element `at` is; -1 for none.
   FASTNN_INLINE int64_t position(int64_t i, int64_t at) const {
     const int64_t distance = at - first(i);
