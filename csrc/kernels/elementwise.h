@@ -14,14 +14,21 @@ FASTNN_INLINE void map(int64_t begin, int64_t end, const F& f, T* y, const X*...
   if (i < end) store(y + i, f(load(x + i, end - i)...), end - i);
 }
 
-// sum = f(sum, x[i]...) over i < n, lane by lane from `sum` on. The lanes behind the end see
-// `fill`.
-template <class T, class F, class... X>
-FASTNN_INLINE Vec<T> fold(int64_t n, Vec<T> sum, T fill, const F& f, const X*... x) {
+// sum = f(sum, x[i]...) over i < n, lane by lane. The lanes behind the end see `fill`. Where there
+// is much to sum, four sums take turns, each from `sum` on, which must change nothing, so that none
+// waits for itself; join(a, b) makes one of two.
+template <class T, class F, class Join, class... X>
+FASTNN_INLINE Vec<T> fold(int64_t n, Vec<T> sum, T fill, const F& f, const Join& join,
+                          const X*... x) {
+  constexpr int64_t L = lanes<T>;
+  Vec<T> sums[] = {sum, sum, sum, sum};
   int64_t i = 0;
-  for (; i + lanes<T> <= n; i += lanes<T>) sum = f(sum, load(x + i)...);
-  if (i < n) sum = f(sum, load(x + i, n - i, fill)...);
-  return sum;
+  for (; i + 4 * L <= n; i += 4 * L) {
+    for (int u = 0; u < 4; ++u) sums[u] = f(sums[u], load(x + i + u * L)...);
+  }
+  for (; i + L <= n; i += L) sums[0] = f(sums[0], load(x + i)...);
+  if (i < n) sums[0] = f(sums[0], load(x + i, n - i, fill)...);
+  return join(join(sums[0], sums[1]), join(sums[2], sums[3]));
 }
 
 }  // namespace

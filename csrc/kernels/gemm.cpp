@@ -227,13 +227,20 @@ void column_sums_of(const Exec& exec, int64_t all_rows, int64_t all_cols, const 
                [&](int64_t begin, int64_t end, int) {
                  for (int64_t block = begin; block < end; ++block) {
                    const int64_t row0 = rows * block / blocks, row1 = rows * (block + 1) / blocks;
-                   for (int64_t j = 0; j < cols; j += L) {
-                     const int64_t n = min_of(L, cols - j);
-                     Vec<T> sum{};
-                     for (int64_t i = row0; i < row1; ++i)
-                       sum += n == L ? load(x + i * cols + j) : load(x + i * cols + j, n);
-                     store(partial + block * cols + j, sum, n);
-                   }
+                   const auto sum_rows = [&](int64_t j, auto columns) {
+                     constexpr int count = decltype(columns)::count;
+                     Vec<T> sum[count] = {};
+                     for (int64_t i = row0; i < row1; ++i) {
+                       for (int u = 0; u < count; ++u)
+                         sum[u] += load(x + i * cols + j + u * L, columns);
+                     }
+                     for (int u = 0; u < count; ++u)
+                       store(partial + block * cols + j + u * L, sum[u], columns);
+                   };
+                   int64_t j = 0;
+                   for (; j + 4 * L <= cols; j += 4 * L) sum_rows(j, Vectors<4>{});
+                   for (; j + L <= cols; j += L) sum_rows(j, Vectors<1>{});
+                   if (j < cols) sum_rows(j, FirstLanes{cols - j});
                  }
                });
   parallel_for(exec, all_cols, all_cols, [&](int64_t begin, int64_t end, int) {

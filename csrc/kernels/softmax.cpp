@@ -44,7 +44,7 @@ void softmax_backward(const Exec& exec, const SoftmaxShape& s, const T* dy, cons
   parallel_rows(exec, s, [&](int64_t n) {
     const T *dyn = dy + n * s.C, *yn = y + n * s.C;
     const T dot = reduce_add<T>(
-        fold(s.C, V{}, T(0), [](V sum, V g, V v) { return fma(g, v, sum); }, dyn, yn));
+        fold(s.C, V{}, T(0), [](V sum, V g, V v) { return fma(g, v, sum); }, plus<T>, dyn, yn));
     map(0, s.C, [dot](V g, V v) { return v * (g - dot); }, dx + n * s.C, dyn, yn);
   });
 }
@@ -62,7 +62,7 @@ void log_softmax_backward(const Exec& exec, const SoftmaxShape& s, const T* dy, 
   using V = Vec<T>;
   parallel_rows(exec, s, [&](int64_t n) {
     const T *dyn = dy + n * s.C, *yn = y + n * s.C;
-    const T total = reduce_add<T>(fold(s.C, V{}, T(0), [](V sum, V g) { return sum + g; }, dyn));
+    const T total = reduce_add<T>(fold(s.C, V{}, T(0), plus<T>, plus<T>, dyn));
     map(0, s.C, [total](V g, V v) { return g - exp<T>(v) * total; }, dx + n * s.C, dyn, yn);
   });
 }

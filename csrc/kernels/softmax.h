@@ -9,12 +9,16 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
+template <class T>
+constexpr auto plus = [](Vec<T> a, Vec<T> b) FASTNN_INLINE_LAMBDA { return a + b; };
+
 // The largest x[c], without the NaNs: they show in the sum of the exponentials.
 template <class T>
 FASTNN_INLINE T row_max(int64_t C, const T* x) {
   using V = Vec<T>;
   constexpr T lowest = -std::numeric_limits<T>::infinity();
-  return reduce_max<T>(fold(C, splat(lowest), lowest, [](V m, V v) { return max(v, m); }, x));
+  const auto larger = [](V m, V v) { return max(v, m); };
+  return reduce_max<T>(fold(C, splat(lowest), lowest, larger, larger, x));
 }
 
 FASTNN_INLINE float log(float x) { return ::logf(x); }
@@ -31,7 +35,7 @@ FASTNN_INLINE LogSumExp<T> log_sum_exp(int64_t C, const T* x) {
   using V = Vec<T>;
   constexpr T lowest = -std::numeric_limits<T>::infinity();
   const T m = row_max(C, x);
-  const V sum = fold(C, V{}, lowest, [m](V s, V v) { return s + exp<T>(v - m); }, x);
+  const V sum = fold(C, V{}, lowest, [m](V s, V v) { return s + exp<T>(v - m); }, plus<T>, x);
   return {m, log(reduce_add<T>(sum))};
 }
 
