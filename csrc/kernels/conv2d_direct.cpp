@@ -10,6 +10,8 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
+constexpr int64_t near_bytes = 1 << 20;
+
 template <class T>
 struct Plan {
   static constexpr int64_t W = panel_width<T>;
@@ -136,6 +138,8 @@ struct Plan {
     const int64_t row = g.W * strip.image_pixel, piece = min_of(strip.span, g.step_h) * row;
     const T* const image = x + n * g.H * row;
     const T* const next = image + (p1 * g.step_h + strip.first_row) * row;
+    // Not what L2 holds anyway: to share it out costs a short tile some tens of cycles.
+    const bool near = g.N * g.H * row * static_cast<int64_t>(sizeof(T)) <= near_bytes;
     const int64_t calls = (end - begin) * c_blocks * (p1 - p0) * tiles;
     int64_t call = 0;
     const T* from = x;
@@ -156,8 +160,9 @@ struct Plan {
                           rows = tile_begin(g.Q, tiles, tile + 1) - q;
             const int64_t k = group * g.K + k0;
             const int64_t at = n * g.out_image + p * g.out_row + q * g.out_col + k;
-            const auto [ahead, step] = Ahead<T>::share(next, p1 - p0, piece, g.step_h * row, call,
-                                                       calls, max_of(1, steps));
+            const auto [ahead, step] = near ? Ahead<T>{nullptr, 0}
+                                            : Ahead<T>::share(next, p1 - p0, piece, g.step_h * row,
+                                                              call, calls, max_of(1, steps));
             run_tile<T>(rows,
                         {.a = from + (p - p0) * g.step_h * strip.row_stride() +
                               q * g.step_w * strip.pixel + block * c_block,
