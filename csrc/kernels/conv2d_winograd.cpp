@@ -3,7 +3,7 @@
 // points x points input pixels under it and U = G w G^T, so F(4x4, 3x3) takes 36 products where the
 // definition has 144. Channels-last. U[panel of k][point][c][k] is made first; then, block of tiles
 // by block of tiles, V[group of tiles][point][chunk of c][tile][c] = B^T d B, and for each panel
-// point by point M[point][tile][k] = V U on the tile of gemm.h, and y. Parallel over blocks x
+// point by point M[tile][point][k] = V U, and y. Parallel over blocks x
 // panels; threads that share a block transform it each for themselves (fetching it from another
 // core took 2 of 8 ms on 32,512,7). A block of V and M stays in L2 while U comes from L3; where U,
 // four times the weights, does not fit that, a block is as large as L3 allows.
@@ -61,10 +61,49 @@ FASTNN_INLINE void transpose(const float* const* rows, int64_t n, float* to) {
 // Strides of an odd number of cache lines spread the points over the sets of the cache.
 constexpr int64_t odd_lines(int64_t n) { return (ceil_div(n, line) | 1) * line; }
 
-constexpr int64_t block_tiles = 42;  // 28 take 3 to 7 % more time, 56 the same
+constexpr int64_t block_tiles = 14;  // 28 and 42 take the same within 4 %, the noise
 constexpr int64_t most_cached_u = 16 << 20, most_cached_v = 12 << 20;  // bytes of L3
 // A larger y is written past the caches: it would not stay there until it is read.
 constexpr int64_t most_cached_y = 16 << 20;
+
+// m[i][j] = sum over c < C of v[i][c] u[c][j] for MR tiles and NV vectors, v in chunks. The tile of
+// gemm.h without an epilogue, which would weigh beside so few channels.
+template <int NV, int MR>
+void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile) {
+  V sums[MR][NV];
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) sums[i][j] = V{};
+  }
+  for (; C > 0; C -= line, v += (tile_rows - 1) * line) {
+    for (const float* const end = v + min_of(C, line); v != end; ++v, u += NV * L) {
+      V columns[NV];
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) columns[j] = load(u + j * L);
+#pragma GCC unroll 32
+      for (int i = 0; i < MR; ++i) {
+        const V value = splat(v[i * line]);
+#pragma GCC unroll 4
+        for (int j = 0; j < NV; ++j) sums[i][j] = fma(value, columns[j], sums[i][j]);
+      }
+    }
+  }
+#pragma GCC unroll 32
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) store(m + i * m_tile + j * L, sums[i][j]);
+  }
+}
+
+template <int NV, int MR>
+FASTNN_INLINE void run_product(int64_t rows, const float* v, const float* u, int64_t C, float* m,
+                               int64_t m_tile) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return run_product<NV, MR - 1>(rows, v, u, C, m, m_tile);
+  }
+  product<NV, MR>(v, u, C, m, m_tile);
+}
 
 template <class F>
 struct Plan {
@@ -72,14 +111,13 @@ struct Plan {
   static constexpr int64_t points = F::points * F::points;
 
   const WinogradShape& s;
-  int64_t tiles_h, tiles_w, tiles, groups;              // groups of tiles
-  int64_t panels, all_panels, chunks;                   // panels of a group of channels, of all
-  int64_t u_point, u_panel, v_point, v_group, m_point;  // strides
+  int64_t tiles_h, tiles_w, tiles, groups;             // groups of tiles
+  int64_t panels, all_panels, chunks;                  // panels of a group of channels, of all
+  int64_t u_point, u_panel, v_point, v_group, m_tile;  // strides
   int64_t block_groups, blocks;
   float* u = nullptr;
   float* v = nullptr;
   float* m = nullptr;
-  Term* terms = nullptr;
   int64_t bytes;
 
   Plan(const WinogradShape& shape, int threads, void* scratch)
@@ -91,24 +129,26 @@ struct Plan {
         panels(ceil_div(s.K, W)),
         all_panels(s.groups * panels),
         chunks(ceil_div(s.C, line)),
-        u_point(s.C * W + line),
+        u_point(s.C * columns(0) + line),
         u_panel(points * u_point),
         v_point(odd_lines(chunks * tile_rows * line)),
-        v_group(points * v_point) {
+        v_group(points * v_point),
+        m_tile(odd_lines(points * columns(0))) {
     constexpr auto item = static_cast<int64_t>(sizeof(float));
     const bool u_is_cached = all_panels * u_panel * item <= most_cached_u;
     block_groups =
         max_of(block_tiles / tile_rows, u_is_cached ? 0 : most_cached_v / v_group / item);
     blocks = max_of(1, ceil_div(groups, block_groups));
     block_groups = ceil_div(groups, blocks);
-    m_point = odd_lines(block_groups * tile_rows * W);
     Pieces pieces(scratch);
-    terms = pieces.take<Term>(chunks);
     u = pieces.take<float>(all_panels * u_panel);
     v = pieces.take<float>(threads * block_groups * v_group);
-    m = pieces.take<float>(threads * points * m_point);
+    m = pieces.take<float>(threads * block_groups * tile_rows * m_tile);
     bytes = static_cast<int64_t>(pieces.bytes());
   }
+
+  // Of a panel, in whole vectors.
+  int64_t columns(int64_t panel) const { return min_of(W, round_up(s.K - panel % panels * W, L)); }
 
   // Of items with so many multiply-adds each: some tens of microseconds.
   static int64_t grain(int64_t work) { return 1 + 1000000 / max_of(1, work); }
@@ -121,7 +161,7 @@ struct Plan {
     alignas(64) float g[weight_channels * taps][W];
     const int64_t k0 = panel % panels * W, last = min_of(W, s.K - k0) - 1;
     const float* const from = w + panel / panels * s.K * s.C * taps + k0 * s.w_k + c0 * s.w_c;
-    for (int64_t j = 0; j < W; j += 4) {
+    for (int64_t j = 0; j < columns(panel); j += 4) {
       const float* rows[4];  // beyond the last column anything will do
       for (int i = 0; i < 4; ++i) rows[i] = from + min_of(j + i, last) * s.w_k;
       // Rows of a deep layer's weights lie so far apart that nothing else fetches ahead: the next
@@ -143,7 +183,7 @@ struct Plan {
     }
     for (int64_t c = c0; c < c1; ++c) {
       const float (*const taps_of_c)[W] = g + (c - c0) * taps;
-      for (int64_t j = 0; j < W; j += L) {
+      for (int64_t j = 0; j < columns(panel); j += L) {
         V half[F::points][F::taps];
         for (int i = 0; i < F::taps; ++i) {
           V column[F::taps], u_column[F::points];
@@ -159,7 +199,7 @@ struct Plan {
           F::weight(half[r], row);
           for (int i = 0; i < F::points; ++i) {
             // All threads will read it: 32,512,7 5.6 instead of 7 ms, 16,256,14 3.0 instead of 3.3.
-            float* const out = to + (r * F::points + i) * u_point + c * W + j;
+            float* const out = to + (r * F::points + i) * u_point + c * columns(panel) + j;
             if constexpr (whole_lines) {
               stream(out, row[i]);
             } else {
@@ -171,68 +211,51 @@ struct Plan {
     }
   }
 
+  // The first output pixel of a tile.
   struct Place {
-    int64_t n, p, q;  // the first output pixel of a tile
+    int64_t n, p, q;
   };
   Place place(int64_t tile) const {
     const int64_t in_image = tile % (tiles_h * tiles_w);
     return {tile / (tiles_h * tiles_w), in_image / tiles_w * F::outputs,
             in_image % tiles_w * F::outputs};
   }
+  void next(Place& at) const {
+    if ((at.q += F::outputs) < s.Q) return;
+    at.q = 0;
+    if ((at.p += F::outputs) < s.P) return;
+    at.p = 0;
+    ++at.n;
+  }
 
   void transform_tile(const Place& at, const float* x, float* to) const {
     const int64_t h = at.p - s.pad_h, w = at.q - s.pad_w;
-    const int64_t h0 = max_of(0, -h), h1 = min_of(F::points, s.H - h);
-    const int64_t w0 = max_of(0, -w), w1 = min_of(F::points, s.W - w);
-    const bool inside = h0 == 0 && w0 == 0 && h1 == F::points && w1 == F::points;
-    const float* const from = x + ((at.n * s.H + h) * s.W + w) * s.x_pixel();
+    const int64_t pixel = s.x_pixel(), row = s.W * pixel;
+    const Image image{x + at.n * s.H * row, s.H, s.W, row, pixel};
     for (int64_t c = 0; c < s.C; c += L) {
-      const int64_t n = min_of(L, s.C - c);
-      V d[points];
-      if (inside && n == L) {
-        // The tile after the next, but for the rows that the tiles above have read. Prefetching and
-        // streaming: 8,64,224 26.3 -> 20.5 ms, 32,64,56 5.5 -> 4.9.
-        if (c % line == 0) {
-          for (int i = F::points - F::outputs; i < F::points; ++i) {
-            for (int j = 0; j < F::outputs; ++j)
-              prefetch(from + (i * s.W + F::points + F::outputs + j) * s.x_pixel() + c);
-          }
-        }
-#pragma GCC unroll 6
-        for (int i = 0; i < F::points; ++i) {
-#pragma GCC unroll 6
-          for (int j = 0; j < F::points; ++j) {
-            d[i * F::points + j] = load(from + (i * s.W + j) * s.x_pixel() + c);
-          }
-        }
-      } else {
-        for (int i = 0; i < F::points; ++i) {
-          for (int j = 0; j < F::points; ++j) {
-            const bool real = i >= h0 && i < h1 && j >= w0 && j < w1;
-            d[i * F::points + j] = real ? load(from + (i * s.W + j) * s.x_pixel() + c, n) : V{};
-          }
+      // The tile after the next, but for the rows that the tiles above have read. Prefetching and
+      // streaming: 8,64,224 26.3 -> 20.5 ms, 32,64,56 5.5 -> 4.9.
+      if (c % line == 0) {
+        const float* const ahead =
+            image.pixels + h * row + (w + F::points + F::outputs) * pixel + c;
+        for (int i = F::points - F::outputs; i < F::points; ++i) {
+          for (int j = 0; j < F::outputs; ++j) prefetch(ahead + i * row + j * pixel);
         }
       }
-#pragma GCC unroll 6
-      for (int j = 0; j < F::points; ++j) F::input(d + j, F::points);
       float* const column = to + c / line * tile_rows * line + c % line;
-#pragma GCC unroll 6
-      for (int i = 0; i < F::points; ++i) {
-        F::input(d + i * F::points, 1);
-#pragma GCC unroll 6
-        for (int j = 0; j < F::points; ++j) {
-          store(column + (i * F::points + j) * v_point, d[i * F::points + j]);
-        }
-      }
+      with_patch<F::points>(image, h, w, c, min_of(L, s.C - c),
+                            [&](const auto& pixels) FASTNN_INLINE_LAMBDA {
+                              transform_patch<F>(pixels, column, v_point);
+                            });
     }
   }
 
   void transform_input(int64_t g0, int64_t g1, const float* x, float* to) const {
+    Place at = place(first_tile(g0));
     for (int64_t g = g0; g < g1; ++g) {
-      float* const group = to + (g - g0) * v_group;
-      for (int64_t t = first_tile(g); t < first_tile(g + 1); ++t) {
-        transform_tile(place(t), x, group + (t - first_tile(g)) * line);
-      }
+      float* row = to + (g - g0) * v_group;
+      for (int64_t t = first_tile(g); t < first_tile(g + 1); ++t, row += line, next(at))
+        transform_tile(at, x, row);
     }
   }
 
@@ -254,7 +277,7 @@ struct Plan {
         V row[F::points];
 #pragma GCC unroll 6
         for (int j = 0; j < F::points; ++j) {
-          row[j] = load(from + (i * F::points + j) * m_point + k - k0);
+          row[j] = load(from + (i * F::points + j) * columns(panel) + k - k0);
         }
         F::output(row, half[i]);
       }
@@ -286,36 +309,28 @@ struct Plan {
   // The pixels of y of groups g0 to g1, transformed at v_block, and one panel.
   void compute(int64_t g0, int64_t g1, int64_t panel, const float* v_block,
                const Epilogue<float>& epilogue, float* y, float* m_block) const {
-    const int64_t first = first_tile(g0),
-                  columns = min_of(W, round_up(s.K - panel % panels * W, L));
+    const int64_t first = first_tile(g0), width = columns(panel);
     for (int64_t point = 0; point < points; ++point) {
+      const float* const u_at = u + panel * u_panel + point * u_point;
       for (int64_t group = g0; group < g1; ++group) {
         const int64_t tile = first_tile(group);
-        run_tile<float>(first_tile(group + 1) - tile,
-                        {.a = v_block + (group - g0) * v_group + point * v_point,
-                         .a_row = line,
-                         .a_col = 1,
-                         .b = u + panel * u_panel + point * u_point,
-                         .b_row = W,
-                         .terms = terms,
-                         .n_terms = chunks,
-                         .c = m_block + point * m_point + (tile - first) * W,
-                         .c_row = W,
-                         .columns = columns,
-                         .accumulate = false});
+        const float* const from = v_block + (group - g0) * v_group + point * v_point;
+        float* const to = m_block + (tile - first) * m_tile + point * width;
+        if (width > L) {
+          run_product<2, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile);
+        } else {
+          run_product<1, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile);
+        }
       }
     }
-    for (int64_t tile = first; tile < first_tile(g1); ++tile) {
-      transform_output(place(tile), panel, m_block + (tile - first) * W, epilogue, y);
-    }
+    Place at = place(first);
+    for (int64_t tile = first; tile < first_tile(g1); ++tile, next(at))
+      transform_output(at, panel, m_block + (tile - first) * m_tile, epilogue, y);
   }
 
   void run(const Exec& exec, const float* x, const float* w, const Epilogue<float>& epilogue,
            float* y) const {
     if (tiles == 0) return;
-    for (int64_t i = 0; i < chunks; ++i) {
-      terms[i] = {i * tile_rows * line, i * line * W, min_of(line, s.C - i * line)};
-    }
     const int64_t parts = ceil_div(s.C, weight_channels);
     parallel_for(exec, all_panels * parts, grain(weight_channels * points * W * 8),
                  [&](int64_t begin, int64_t end, int) {
@@ -337,7 +352,8 @@ struct Plan {
                      if (item / panels != prepared)
                        transform_input(g0, g1, x + panel / panels * s.C, own_v);
                      prepared = item / panels;
-                     compute(g0, g1, panel, own_v, epilogue, y, m + thread * points * m_point);
+                     compute(g0, g1, panel, own_v, epilogue, y,
+                             m + thread * block_groups * tile_rows * m_tile);
                    }
                    fence();
                  });

@@ -25,40 +25,19 @@ constexpr int64_t most_block_tiles = 200;
 constexpr int64_t split_tiles = 768, least_split_tiles = 48, least_items = 4, most_splits = 16;
 constexpr int64_t unit = 4 * L;  // filters that are not divided among threads
 
-// The pixels of an image that count: H rows of W, the others read as zero.
-struct Image {
-  const float* pixels;
-  int64_t H, W, row_stride, pixel_stride;
-
-  // Channels c to c + n (at most L) of Size x Size pixels from (h, w) on. Fetches the Step columns
-  // that the next tile adds to them: the hardware sees no pattern in these short pieces of rows
-  // (without it, transforming 2 x 25 MB from memory takes 8.4 ms instead of 3.3).
-  template <int Size, int Step>
-  FASTNN_INLINE void load_patch(int64_t h, int64_t w, int64_t c, int64_t n, V* patch) const {
-    const float* const from = pixels + h * row_stride + w * pixel_stride + c;
+// Fetches the Step columns that the next tile adds to the Size rows from `from` on: the hardware
+// sees no pattern in these short pieces of rows (without it, transforming 2 x 25 MB from memory
+// takes 8.4 ms instead of 3.3).
+template <int Size, int Step>
+FASTNN_INLINE void prefetch_patch(const Image& image, int64_t h, int64_t w, int64_t c) {
+  const float* const from =
+      image.pixels + h * image.row_stride + (w + Size) * image.pixel_stride + c;
 #pragma GCC unroll 6
-    for (int i = 0; i < Size; ++i) {
+  for (int i = 0; i < Size; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < Step; ++j)
-        __builtin_prefetch(from + i * row_stride + (Size + j) * pixel_stride, 0, 2);
-    }
-    if (h >= 0 && w >= 0 && h + Size <= H && w + Size <= W && n == L) {
-#pragma GCC unroll 6
-      for (int i = 0; i < Size; ++i) {
-#pragma GCC unroll 6
-        for (int j = 0; j < Size; ++j)
-          patch[i * Size + j] = load(from + i * row_stride + j * pixel_stride);
-      }
-      return;
-    }
-    for (int i = 0; i < Size; ++i) {
-      for (int j = 0; j < Size; ++j) {
-        const bool inside = h + i >= 0 && h + i < H && w + j >= 0 && w + j < W;
-        patch[i * Size + j] = inside ? load(from + i * row_stride + j * pixel_stride, n) : V{};
-      }
-    }
+    for (int j = 0; j < Step; ++j) prefetch(from + i * image.row_stride + j * image.pixel_stride);
   }
-};
+}
 
 // The distance of rows of so many channels: spread over the sets of a cache.
 constexpr int64_t row_size(int64_t channels) {
@@ -123,34 +102,38 @@ struct Plan {
                         min_of(s.H, s.P + F::taps - 1 - s.pad_h),
                         min_of(s.W, s.Q + F::taps - 1 - s.pad_w), s.W * s.C, s.C};
     for (int64_t c = 0; c < C; c += L) {
-      V d[points];
-      x_image.load_patch<F::points, F::outputs>(p - s.pad_h, q - s.pad_w, c, min_of(L, C - c), d);
-#pragma GCC unroll 6
-      for (int j = 0; j < F::points; ++j) F::input(d + j, F::points);
-#pragma GCC unroll 6
-      for (int i = 0; i < F::points; ++i) {
-        F::input(d + i * F::points, 1);
-#pragma GCC unroll 6
-        for (int j = 0; j < F::points; ++j) {
-          store(x_to + (i * F::points + j) * x_point + c, d[i * F::points + j]);
-        }
-      }
+      prefetch_patch<F::points, F::outputs>(x_image, p - s.pad_h, q - s.pad_w, c);
+      with_patch<F::points>(x_image, p - s.pad_h, q - s.pad_w, c, min_of(L, C - c),
+                            [&](const auto& pixel) FASTNN_INLINE_LAMBDA {
+                              transform_patch<F>(pixel, x_to + c, x_point);
+                            });
     }
     const Image dy_image{dy + n * s.P * s.Q * s.K + group * K, s.P, s.Q, s.Q * s.K, s.K};
     for (int64_t k = k0; k < k1; k += L) {
-      V d[F::outputs * F::outputs], columns[F::outputs][F::points];
-      dy_image.load_patch<F::outputs, F::outputs>(p, q, k, min_of(L, k1 - k), d);
+      prefetch_patch<F::outputs, F::outputs>(dy_image, p, q, k);
+      with_patch<F::outputs>(dy_image, p, q, k, min_of(L, k1 - k),
+                             [&](const auto& pixel)
+                                 FASTNN_INLINE_LAMBDA { transform_patch_of_dy(pixel, dy_to + k); });
+    }
+  }
+
+  // A d A^T.
+  template <class Pixel>
+  FASTNN_INLINE void transform_patch_of_dy(const Pixel& pixel, float* to) const {
+    V columns[F::outputs][F::points];
 #pragma GCC unroll 4
-      for (int j = 0; j < F::outputs; ++j) F::output_transposed(d + j, F::outputs, columns[j]);
+    for (int j = 0; j < F::outputs; ++j) {
+      V d[F::outputs];
+#pragma GCC unroll 4
+      for (int i = 0; i < F::outputs; ++i) d[i] = pixel(i, j);
+      F::output_transposed(d, 1, columns[j]);
+    }
 #pragma GCC unroll 6
-      for (int i = 0; i < F::points; ++i) {
-        V row[F::points];
-        F::output_transposed(columns[0] + i, F::points, row);
+    for (int i = 0; i < F::points; ++i) {
+      V row[F::points];
+      F::output_transposed(columns[0] + i, F::points, row);
 #pragma GCC unroll 6
-        for (int j = 0; j < F::points; ++j) {
-          store(dy_to + (i * F::points + j) * dy_point + k, row[j]);
-        }
-      }
+      for (int j = 0; j < F::points; ++j) store(to + (i * F::points + j) * dy_point, row[j]);
     }
   }
 

@@ -183,6 +183,57 @@ struct F2x5 {
   }
 };
 
+// The pixels of an image that count: H rows of W, the others read as zero.
+struct Image {
+  const float* pixels;
+  int64_t H, W, row_stride, pixel_stride;
+};
+
+// Calls f with a function that gives pixel (i, j), channels c to c + n (at most lanes<float>), of
+// the Size x Size pixels from (h, w) on. Most tiles of a small image reach over its border: whether
+// a pixel lies inside chooses an address, without a jump.
+template <int Size, class Function>
+FASTNN_INLINE void with_patch(const Image& image, int64_t h, int64_t w, int64_t c, int64_t n,
+                              const Function& f) {
+  constexpr int64_t L = lanes<float>;
+  static constexpr float zeros[L] = {};
+  const float* const from = image.pixels + h * image.row_stride + w * image.pixel_stride + c;
+  const auto address = [&](int i, int j) FASTNN_INLINE_LAMBDA {
+    return from + i * image.row_stride + j * image.pixel_stride;
+  };
+  if (h >= 0 && w >= 0 && h + Size <= image.H && w + Size <= image.W && n == L)
+    return f([&](int i, int j) FASTNN_INLINE_LAMBDA { return load(address(i, j)); });
+  bool rows[Size], columns[Size];
+  for (int i = 0; i < Size; ++i) {
+    rows[i] = h + i >= 0 && h + i < image.H;
+    columns[i] = w + i >= 0 && w + i < image.W;
+  }
+  const auto real = [&](int i, int j) FASTNN_INLINE_LAMBDA {
+    return rows[i] & columns[j] ? address(i, j) : zeros;
+  };
+  if (n == L) return f([&](int i, int j) FASTNN_INLINE_LAMBDA { return load(real(i, j)); });
+  f([&](int i, int j) FASTNN_INLINE_LAMBDA { return load(real(i, j), n); });
+}
+
+// B^T d B for the patch d of pixel(i, j): point after point at to, to + point_stride, ...
+template <class F, class Pixel>
+FASTNN_INLINE void transform_patch(const Pixel& pixel, float* to, int64_t point_stride) {
+  Vec<float> d[F::points * F::points];
+#pragma GCC unroll 6
+  for (int j = 0; j < F::points; ++j) {
+#pragma GCC unroll 6
+    for (int i = 0; i < F::points; ++i) d[i * F::points + j] = pixel(i, j);
+    F::input(d + j, F::points);
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < F::points; ++i) {
+    F::input(d + i * F::points, 1);
+#pragma GCC unroll 6
+    for (int j = 0; j < F::points; ++j)
+      store(to + (i * F::points + j) * point_stride, d[i * F::points + j]);
+  }
+}
+
 // Calls f with the family that takes less time for N x P x Q outputs of filters of taps x taps,
 // where transforming the filters takes as long as the products of so many tiles. The transforms of
 // F2x3 weigh more beside its fewer products.
