@@ -59,7 +59,8 @@ def matrices(dtype, a_shape, b_shape, seed=0):
         (100, 300, 1030),  # two blocks of the reduction
         (70, 257, 512),  # rows of a that compete for cache sets
         (45, 33, 4500),
-        (60, 45, 4500),  # a long reduction into a small c
+        (60, 45, 4500),  # a long reduction into a small c, and one into its transpose
+        (65, 150, 4100),
         (200, 17, 4096),
     ],
 )
@@ -72,7 +73,7 @@ def test_sizes(isa, dtype, M, N, K):
 @pytest.mark.parametrize("b_layout", LAYOUTS)
 @pytest.mark.parametrize("a_layout", LAYOUTS)
 def test_layouts(isa, dtype, a_layout, b_layout):
-    for M, N, K in ((4, 19, 21), (40, 35, 21), (70, 35, 21), (60, 3, 4100)):
+    for M, N, K in ((4, 19, 21), (40, 35, 21), (70, 35, 21), (60, 3, 4100), (60, 77, 4100)):
         a, b = matrices(dtype, (M, K), (K, N))
         check(ops.matmul(LAYOUTS[a_layout](a), LAYOUTS[b_layout](b)), a, b)
 
@@ -133,7 +134,7 @@ def test_zero_times_not_finite_is_nan(isa):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("M", "N", "K"), [(300, 200, 150), (4, 3000, 700), (40, 700, 300), (700, 5, 700), (64, 64, 5000), (300, 300, 1024)]
+    ("M", "N", "K"), [(300, 200, 150), (4, 3000, 700), (40, 700, 300), (700, 5, 700), (64, 90, 5000), (300, 300, 1024)]
 )
 def test_same_bits_on_any_number_of_threads(isa, dtype, M, N, K):
     a, b = matrices(dtype, (M, K), (K, N))

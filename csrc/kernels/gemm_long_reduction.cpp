@@ -1,31 +1,46 @@
 // c (+)= a b for a small c and a long reduction, as in the gradient of a 1x1 convolution's weights,
 // whose reduction runs over pixels. The reduction is cut into splits, as many as the shape asks
 // for, each summed in a copy of c of its own; the copies are added in order at the end. Parallel
-// over splits, so that each thread reads its own part of a and b and no other. 2 M N K operations;
-// reads a and b once.
+// over splits, so that each thread reads its own part of a and b and no other. The larger of a and
+// b is read where it lies, the smaller one packed, so that an element is packed for more products:
+// where that is a, the transpose of c is computed. 2 M N K operations; reads a and b once.
 #include "pack.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t block_k = 256;  // of the reduction: blocks of a and b that stay in L2
-constexpr int64_t most_splits = 16;
-constexpr int64_t most_results = 128 << 10;  // elements of c
+constexpr int64_t most_splits = 16, most_sums = 512 << 10;  // most_sums: elements of all splits
+constexpr int64_t most_results = 128 << 10;                 // elements of c
+
+constexpr GemmShape transpose(const GemmShape& s) {
+  return {.M = s.N,
+          .N = s.M,
+          .K = s.K,
+          .a_row = s.b_col,
+          .a_col = s.b_row,
+          .b_row = s.a_col,
+          .b_col = s.a_row,
+          .c_row = s.c_row};
+}
 
 template <class T>
 struct Plan {
   static constexpr int64_t W = panel_width<T>;
-  const GemmShape& s;
+  bool transposed;
+  GemmShape s;  // M >= N
   int64_t tiles, panels, splits;
   T* sums = nullptr;    // [split][panel][i][W]
   T* packed = nullptr;  // a panel for each thread
   size_t bytes;
 
   Plan(const GemmShape& shape, int threads, void* scratch)
-      : s(shape),
+      : transposed(shape.M < shape.N),
+        s(transposed ? transpose(shape) : shape),
         tiles(ceil_div(s.M, tile_rows)),
         panels(ceil_div(s.N, W)),
-        splits(min_of(most_splits, ceil_div(s.K, block_k))) {
+        splits(min_of(min_of(most_splits, max_of(8, most_sums / max_of(1, s.M * s.N))),
+                      ceil_div(s.K, block_k))) {
     Pieces pieces(scratch);
     sums = pieces.take<T>(splits * panels * s.M * W);
     packed = pieces.take<T>(threads * block_k * W);
@@ -64,7 +79,37 @@ struct Plan {
     }
   }
 
+  // Adds the copies of c.
+  void add_splits(const Exec& exec, T* c, bool accumulate) const {
+    const int64_t size = panels * s.M * W;
+    parallel_for(exec, s.M, 1 + 50000 / (s.N * splits), [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t j = 0; j < s.N; j += lanes<T>) {
+          const T* const from = sums + (j / W * s.M + i) * W + j % W;
+          Vec<T> sum = load(from);
+          for (int64_t split = 1; split < splits; ++split) sum += load(from + split * size);
+          const int64_t n = min_of(lanes<T>, s.N - j);
+          if (transposed) {
+            for (int64_t lane = 0; lane < n; ++lane) {
+              T& to = c[(j + lane) * s.c_row + i];
+              to = accumulate ? to + sum[lane] : sum[lane];
+            }
+          } else {
+            T* const to = c + i * s.c_row + j;
+            if (accumulate) sum = load(to, n) + sum;
+            store(to, sum, n);
+          }
+        }
+      }
+    });
+  }
+
   void run(const Exec& exec, const T* a, const T* b, T* c, bool accumulate) const {
+    if (transposed) {
+      const T* const larger = b;
+      b = a;
+      a = larger;
+    }
     const int64_t size = panels * s.M * W;
     const int64_t grain = 1 + 1000000 * splits / (size * s.K + 1);
     parallel_for(exec, splits, grain, [&](int64_t begin, int64_t end, int thread) {
@@ -76,19 +121,7 @@ struct Plan {
         }
       }
     });
-    parallel_for(exec, s.M, 1 + 50000 / (s.N * splits), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        for (int64_t j = 0; j < s.N; j += lanes<T>) {
-          const T* const from = sums + (j / W * s.M + i) * W + j % W;
-          Vec<T> sum = load(from);
-          for (int64_t split = 1; split < splits; ++split) sum += load(from + split * size);
-          T* const to = c + i * s.c_row + j;
-          const int64_t n = min_of(lanes<T>, s.N - j);
-          if (accumulate) sum = load(to, n) + sum;
-          store(to, sum, n);
-        }
-      }
-    });
+    add_splits(exec, c, accumulate);
   }
 };
 
