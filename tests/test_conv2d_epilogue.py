@@ -18,6 +18,7 @@ CASES = {  # x's shape, w's shape, arguments
     "direct": ((2, 5, 11, 9), (33, 5, 3, 3), {"padding": 1, "algorithm": "direct"}),
     "direct, channels in blocks": ((1, 700, 6, 5), (40, 700, 3, 3), {"padding": 1, "algorithm": "direct"}),
     "strided": ((2, 8, 9, 8), (20, 8, 3, 3), {"stride": 2, "padding": 1}),
+    "small images": ((20, 64, 9, 8), (70, 64, 3, 3), {"stride": 2, "padding": 1}),
     "groups": ((2, 24, 7, 6), (36, 12, 3, 3), {"groups": 2, "padding": 1}),
     "neighbours": ((2, 3, 12, 12), (6, 3, 5, 5), {"padding": 2}),
     "depthwise": ((2, 37, 9, 8), (37, 1, 3, 3), {"groups": 37, "padding": 1}),

@@ -36,6 +36,9 @@ struct TapGrid {
   Taps taps_h, taps_w;
   int64_t out_image, out_row, out_col;  // strides of the grid in the output, in elements
   int64_t w_group, w_k, w_c, w_r, w_s;  // strides of the weights
+  // For gathered_grid: each pixel stands at the corner of zeros_h x zeros_w pixels of an output of
+  // zeros_H x zeros_W; the others become zero.
+  int64_t zeros_h = 1, zeros_w = 1, zeros_H = 0, zeros_W = 0;
 };
 
 size_t tap_grid_scratch_bytes(const TapGrid&, int threads, size_t item);
@@ -44,6 +47,13 @@ void tap_grid(const Exec&, const TapGrid&, const float* x, const float* w, const
               float* y);
 void tap_grid(const Exec&, const TapGrid&, const double* x, const double* w,
               const Epilogue<double>&, double* y);
+
+// The same without groups, over blocks of pixels of all images.
+size_t gathered_grid_scratch_bytes(const TapGrid&, int threads, size_t item);
+void gathered_grid(const Exec&, const TapGrid&, const float* x, const float* w,
+                   const Epilogue<float>&, float* y);
+void gathered_grid(const Exec&, const TapGrid&, const double* x, const double* w,
+                   const Epilogue<double>&, double* y);
 
 // Depthwise convolution, with one or some filters a channel, and groups of 2, 4 or 8 input and as
 // many output channels.
