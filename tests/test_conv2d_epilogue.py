@@ -21,6 +21,8 @@ CASES = {  # x's shape, w's shape, arguments
     "small images": ((20, 64, 9, 8), (70, 64, 3, 3), {"stride": 2, "padding": 1}),
     "groups": ((2, 24, 7, 6), (36, 12, 3, 3), {"groups": 2, "padding": 1}),
     "neighbours": ((2, 3, 12, 12), (6, 3, 5, 5), {"padding": 2}),
+    "filters a channel": ((2, 13, 9, 8), (52, 1, 3, 3), {"groups": 13, "padding": 1}),
+    "winograd groups": ((2, 66, 9, 8), (80, 33, 3, 3), {"groups": 2, "padding": 1}),
     "depthwise": ((2, 37, 9, 8), (37, 1, 3, 3), {"groups": 37, "padding": 1}),
     "depthwise strided": ((2, 37, 9, 8), (37, 1, 3, 3), {"groups": 37, "stride": 2, "padding": 1}),
     "depthwise dilated": ((2, 20, 9, 8), (20, 1, 3, 2), {"groups": 20, "dilation": 2}),

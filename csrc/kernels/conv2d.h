@@ -192,11 +192,14 @@ struct Strip {
  private:
   template <class T>
   void copy_pixels(T* to, const T* from, int64_t n) const {
-    if (pixel == lanes<T>) {
-      for (; n > 0; --n, to += lanes<T>, from += image_pixel) store(to, load(from));
-      return;
+    const int64_t whole = pixel / lanes<T> * lanes<T>, rest = pixel - whole;
+    for (; n > 0; --n, to += pixel, from += image_pixel) {
+      for (int64_t c = 0; c < whole; c += lanes<T>) {
+        prefetch(from + pixel + c);  // the next group's
+        store(to + c, load(from + c));
+      }
+      if (rest > 0) store(to + whole, load(from + whole, rest), rest);
     }
-    for (; n > 0; --n, to += pixel, from += image_pixel) copy(to, from, pixel);
   }
   // Rows are often shorter than a call of memset or memcpy takes.
   template <class T>

@@ -88,7 +88,10 @@ struct Ahead {
   static Ahead share(const T* from, int64_t count, int64_t size, int64_t pitch, int64_t call,
                      int64_t calls, int64_t steps) {
     if (count == 0) return {from, 0};
-    if (count > 1 && pitch == size) return share(from, 1, count * size, 0, call, calls, steps);
+    if (count == 1 || pitch == size) {  // nothing is left out
+      const int64_t mine = count * size / calls;
+      return {from + call * mine, ceil_div(mine, steps)};
+    }
     const int64_t piece = call * count / calls;
     const int64_t first = ceil_div(piece * calls, count),
                   last = ceil_div((piece + 1) * calls, count);
