@@ -14,10 +14,12 @@ namespace {
 // Whether Winograd's algorithm is the faster one, forward and backward-input. From
 // bench/conv2d_algorithms.cpp, 2 threads: with 32 channels and more it nearly always was (AVX-512
 // 1.02 to 11 times; AVX2 0.8 times for single images of a few pixels). With 16, AVX-512 gained from
-// some 1500 pixels on (1.1 to 2.7 times) and AVX2 did not; with 8, neither.
+// some 1500 pixels on (1.1 to 2.7 times) and AVX2 did not; with 8, neither. In groups of 16 to 24
+// it gained at 12544 pixels (1.1 to 1.5 times) and lost at 3136 (0.8).
 bool winograd_pays(const Conv2dShape& s) {
-  const int64_t channels = min_of(s.C, s.K) / s.groups;
-  return channels >= 32 || (lanes<float> >= 16 && channels >= 16 && s.N * s.P * s.Q >= 1500);
+  const int64_t channels = min_of(s.C, s.K) / s.groups, pixels = s.N * s.P * s.Q;
+  return channels >= 32 ||
+         (lanes<float> >= 16 && channels >= 16 && pixels >= (s.groups > 1 ? 8000 : 1500));
 }
 
 // The same for backward-weight: as fast as direct convolution or up to twice as fast at 392 pixels.

@@ -8,7 +8,7 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t near_bytes = 1 << 20;
+constexpr int64_t near_bytes = 1 << 20, most_cached_output = 16 << 20;
 
 template <class T>
 struct Plan {
@@ -69,6 +69,14 @@ struct Plan {
     }
   }
 
+  // Whether y is written past the caches, as it would not stay there: groups write it in pieces of
+  // lines that are far apart.
+  bool streams(const T* y) const {
+    return g.groups > 1 && weights.c_blocks == 1 && vector_bytes == 64 && g.K % lanes<T> == 0 &&
+           reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 &&
+           g.N * g.out_image * static_cast<int64_t>(sizeof(T)) > most_cached_output;
+  }
+
   // Grid rows p0 to p1 of image n, panels begin to end.
   void compute(int64_t n, int64_t p0, int64_t p1, int64_t begin, int64_t end, const T* x,
                const Epilogue<T>& epilogue, T* y, T* buffer) const {
@@ -81,6 +89,7 @@ struct Plan {
     const bool near = g.N * g.H * row * static_cast<int64_t>(sizeof(T)) <= near_bytes;
     const int64_t calls = (end - begin) * weights.c_blocks * (p1 - p0) * tiles;
     int64_t call = 0;
+    const bool streaming = streams(y);
     const T* from = x;
     for (int64_t panel = begin; panel < end; ++panel) {
       const int64_t group = panel / panels, k0 = panel % panels * W;
@@ -91,18 +100,22 @@ struct Plan {
           // Only the taps whose rows are inside of the image.
           const int64_t top = p * g.step_h + g.taps_h.offset, spacing = g.taps_h.spacing;
           const int64_t first_tap = top < 0 ? min_of(ceil_div(-top, spacing), g.taps_h.count) : 0;
+          const bool all_below = top + strip.span <= g.H;  // divisions are 1/10 of a short tile
           const int64_t end_tap =
-              max_of(first_tap, min_of(g.taps_h.count, ceil_div(g.H - top, spacing)));
+              all_below ? g.taps_h.count
+                        : max_of(first_tap, min_of(g.taps_h.count, ceil_div(g.H - top, spacing)));
           const int64_t steps = (end_tap - first_tap) * g.taps_w.count * weights.channels(block);
+          int64_t q = 0;
           for (int64_t tile = 0; tile < tiles; ++tile, ++call) {
-            const int64_t q = tile_begin(g.Q, tiles, tile),
-                          rows = tile_begin(g.Q, tiles, tile + 1) - q;
+            const int64_t end_q = tile_begin(g.Q, tiles, tile + 1), rows = end_q - q;
             const int64_t k = group * g.K + k0;
             const int64_t at = n * g.out_image + p * g.out_row + q * g.out_col + k;
-            const auto [ahead, step] = near ? Ahead<T>{nullptr, 0}
-                                            : Ahead<T>::share(next, p1 - p0, piece, g.step_h * row,
-                                                              call, calls, max_of(1, steps));
-            run_tile<T>(
+            // The strips of groups have fetched what follows.
+            const auto [ahead, step] = near || g.groups > 1
+                                           ? Ahead<T>{nullptr, 0}
+                                           : Ahead<T>::share(next, p1 - p0, piece, g.step_h * row,
+                                                             call, calls, max_of(1, steps));
+            run_tile<T, false, true>(
                 rows,
                 {.a = from + (p - p0) * g.step_h * strip.row_stride() + q * g.step_w * strip.pixel +
                       block * weights.c_block,
@@ -117,8 +130,10 @@ struct Plan {
                  .columns = min_of(W, g.K - k0),
                  .accumulate = block > 0,
                  .end = block == weights.c_blocks - 1 ? part_of(epilogue, k, at) : Epilogue<T>{},
+                 .streaming = streaming,
                  .ahead = ahead,
                  .ahead_step = step});
+            q = end_q;
           }
         }
       }
@@ -145,6 +160,7 @@ void tap_grid_of(const Exec& exec, const TapGrid& g, const T* x, const T* w,
                    plan.all_panels * (panel_block + 1) / plan.panel_blocks, x, epilogue, y,
                    plan.strips + thread * plan.strip_size);
     }
+    fence();
   });
 }
 
