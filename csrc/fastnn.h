@@ -65,6 +65,7 @@ struct Epilogue {
   const T* bias = nullptr;
   const T* residual = nullptr;
   bool relu = false;
+  bool more() const noexcept { return scale || residual || relu; }  // than a bias
 };
 
 // x (N, C, H, W), windows R x S, y (N, C, P, Q). pad_h and pad_w on both sides; a window may reach

@@ -1,6 +1,7 @@
 """Deferred tensors: models written as ever run fused, and nothing else can tell."""
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -151,9 +152,9 @@ def rng():
 
 @pytest.fixture
 def kernels(monkeypatch):
-    """What of BatchNorm's forward ran: "bn", "bn+", "bn relu", "bn+ relu", and "relu" where it ran alone."""
+    """What ran: "bn", "bn+", "bn relu", "bn+ relu", "relu" alone, and "conv" with "scaled", "+" and "relu"."""
     ran = []
-    forward, relu_forward = ops.batch_norm_forward, ops.relu_forward
+    forward, relu_forward, conv_forward = ops.batch_norm_forward, ops.relu_forward, ops.conv2d_forward
 
     def batch_norm(x, mean, inv_std, weight, bias, residual=None, relu=False):
         ran.append("bn" + ("" if residual is None else "+") + (" relu" if relu else ""))
@@ -163,6 +164,12 @@ def kernels(monkeypatch):
         ran.append("relu")
         return relu_forward(x)
 
+    def conv2d(*args, scale=None, residual=None, relu=False):
+        parts = "conv", " scaled" * (scale is not None), "+" * (residual is not None), " relu" * relu
+        ran.append("".join(parts))
+        return conv_forward(*args, scale=scale, residual=residual, relu=relu)
+
+    monkeypatch.setattr(ops, "conv2d_forward", conv2d)
     monkeypatch.setattr(ops, "batch_norm_forward", batch_norm)
     monkeypatch.setattr(ops, "relu_forward", relu)
     return ran
@@ -191,15 +198,38 @@ def everything(model, call, x, training, grad):
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def assert_equals_unfused(model, x, training, grad):
+@contextmanager
+def nothing_deferred():
+    call = nn.Module._call_outermost
+    nn.Module._call_outermost = lambda module, args, kwargs: module.forward(*args, **kwargs)
+    try:
+        yield
+    finally:
+        nn.Module._call_outermost = call
+
+
+def randomize(model, rng):
+    """Parameters and statistics that are neither 0 nor 1."""
+    for array in model.state_dict().values():
+        if array.dtype.kind == "f":
+            array[...] = rng.uniform(0.3, 2, array.shape) * rng.choice([-1, 1], array.shape)
+    for name, array in model.state_dict().items():
+        if name.endswith("running_var"):
+            np.abs(array, out=array)
+
+
+def assert_equals_unfused(model, rng, x, training, grad):
+    randomize(model, rng)
     state = {name: array.copy() for name, array in model.state_dict().items()}
-    unfused = everything(model, model.forward, x, training, grad)
+    with nothing_deferred():
+        unfused = everything(model, model, x, training, grad)
     model.load_state_dict(state)
     fused = everything(model, model, x, training, grad)
     assert fused.keys() == unfused.keys()
     for name, array in unfused.items():
-        assert_allclose(fused[name], array, rtol=1e-5, atol=1e-5 * max(1, np.abs(array).max(initial=0)), err_msg=name)
-        if name == "y":
+        tolerance = 1e-5 * max(1, np.abs(array).max(initial=0))
+        assert_allclose(fused[name], array, rtol=1e-5, atol=tolerance, err_msg=name)
+        if name == "y" and (training or grad):  # otherwise normalizing may have become a scale and a shift
             assert_array_equal(fused[name], array)
 
 
@@ -210,13 +240,35 @@ def assert_equals_unfused(model, x, training, grad):
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize("written", WRITTEN, ids=lambda function: function.__name__)
 def test_written_models_equal_unfused_ones(rng, written, training, grad):
-    model = Written(written)
-    model.bn.weight.data[...] = rng.standard_normal(4)
-    model.bn.bias.data[...] = rng.standard_normal(4)
-    assert_equals_unfused(model, images(rng, 3, 4, 5, 6), training, grad)
+    assert_equals_unfused(Written(written), rng, images(rng, 3, 4, 5, 6), training, grad)
+
+
+class ConvTails(nn.Module):
+    """Convolutions without BatchNorm, in many surroundings."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.down = nn.Conv2d(3, 6, 3, 2)
+        self.bn = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        x = F.relu(self.conv(x) + x)
+        x = F.relu(self.conv(x)) + x
+        x = x + self.conv(x)
+        y = self.conv(x)
+        x = self.bn(y) + F.relu(y)
+        x = F.relu(self.bn(self.conv(x) + x))
+        x += self.conv(self.conv(x))
+        return self.down(x) + self.down(F.tanh(self.conv(x)))
 
 
 MODELS = {
+    "convolutions": ConvTails,
+    "VGG": lambda: nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.ReLU(), nn.MaxPool2d(2)
+    ),
+    "BatchNorm after a bias": lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, affine=False), nn.ReLU()),
     "Sequential": lambda: nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
     "BasicBlock": lambda: BasicBlock(3, 3),
     "BasicBlock strided": lambda: BasicBlock(3, 5, 2),
@@ -228,12 +280,12 @@ MODELS = {
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 def test_models_equal_unfused_ones(rng, make, training, grad):
-    assert_equals_unfused(make(), images(rng, 2, 3, 9, 8), training, grad)
+    assert_equals_unfused(make(), rng, images(rng, 2, 3, 9, 8), training, grad)
 
 
 def test_dense_layers(rng, kernels):
     model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU())
-    assert_equals_unfused(model, images(rng, 6, 5), training=True, grad=True)
+    assert_equals_unfused(model, rng, images(rng, 6, 5), training=True, grad=True)
     assert kernels == ["bn", "relu", "bn relu"]
 
 
@@ -314,13 +366,70 @@ def test_kernels_of_a_network(rng, kernels):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), BasicBlock(4, 4), BasicBlock(4, 8, 2))
     x = fastnn.tensor(images(rng, 2, 3, 9, 9))
     model(x)
-    expected = ["bn relu", "bn relu", "bn+ relu", "bn relu", "bn", "bn+ relu"]
-    assert kernels == expected
+    conv, bn, bn_relu, bn_add_relu = "conv", "bn", "bn relu", "bn+ relu"
+    block = [conv, bn_relu, conv, bn_add_relu]
+    assert kernels == [conv, bn_relu, *block, conv, bn_relu, conv, conv, bn, bn_add_relu]
     del kernels[:]
     model.eval()
     with fastnn.no_grad():
         model(x)
-    assert kernels == expected
+    block = ["conv scaled relu", "conv scaled+ relu"]
+    assert kernels == ["conv scaled relu", *block, "conv scaled relu", "conv scaled", "conv scaled+ relu"]
+    del kernels[:]
+    model[:3](x)  # whose gradients need the convolution's own output
+    assert kernels == [conv, bn_relu]
+
+
+def test_kernels_of_a_network_without_batch_norm(rng, kernels):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3), nn.Tanh())
+    model(fastnn.tensor(images(rng, 2, 3, 9, 9)))
+    assert kernels == ["conv relu", "conv"]
+
+
+def test_statistics_are_those_of_the_call(rng):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.bn = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            y = self.conv(x)
+            z, w = self.bn(y), self.bn(self.conv(x))
+            self.bn.train()(x)
+            self.bn.eval()
+            return y, z, w
+
+    model = Net().eval()
+    x = fastnn.tensor(images(rng, 3, 4, 5, 6))
+    with fastnn.no_grad():
+        expected = model.bn(model.conv(x)).numpy()
+        _, z, w = model(x)
+    assert_allclose(z.numpy(), expected, rtol=1e-5, atol=1e-5)
+    assert_allclose(w.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_wrong_convolution_is_an_error_at_once(rng):
+    def forward(m, x):
+        with pytest.raises(ValueError, match="conv2d_forward: weight has 5 input channels, x has 4"):
+            F.conv2d(x, fastnn.ones(3, 5, 1, 1))
+        return x
+
+    Written(forward)(fastnn.tensor(images(rng, 3, 4, 5, 6)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradcheck_of_convolutions(rng, bias):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 3, padding=1, bias=bias)
+
+        def forward(self, x):
+            return F.relu(F.relu(self.conv(x)) + self.conv(x * 2)) + self.conv(x)
+
+    model = Net().double()
+    x = fastnn.tensor(rng.standard_normal((2, 3, 4, 3)), requires_grad=True)
+    assert fastnn.gradcheck(lambda x, *_: model(x), (x, *model.parameters()))
 
 
 def test_nothing_is_deferred_outside_of_a_module(rng, kernels):

@@ -264,6 +264,8 @@ struct Plan {
            whole_lines && s.K % L == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
   }
 
+  // `more`: than a bias. With all in one, 16 channels of 32 x 32 pixels take 6 % longer.
+  template <bool more>
   void transform_output(const Place& at, int64_t panel, const float* from,
                         const Epilogue<float>& epilogue, float* y) const {
     const int64_t k0 = panel % panels * W, first = panel / panels * s.K;
@@ -281,7 +283,11 @@ struct Plan {
         }
         F::output(row, half[i]);
       }
-      const EpilogueColumns<float> end(epilogue, first + k, n);
+      const EpilogueColumns<float> columns(epilogue, first + k, n);
+      const auto finish = [&](V sum, int64_t pixel, auto... part) FASTNN_INLINE_LAMBDA {
+        if constexpr (more) return columns(sum, pixel, part...);
+        return sum + columns.bias;
+      };
 #pragma GCC unroll 4
       for (int j = 0; j < F::outputs; ++j) {
         V column[F::points], out[F::outputs];
@@ -295,13 +301,25 @@ struct Plan {
           const int64_t pixel =
               ((at.n * s.P + at.p + i) * s.Q + at.q + j) * s.y_pixel() + first + k;
           if (streamed) {
-            stream(y + pixel, end(out[i], pixel));
+            stream(y + pixel, finish(out[i], pixel));
           } else if (n == L) {
-            store(y + pixel, end(out[i], pixel));
+            store(y + pixel, finish(out[i], pixel));
           } else {
-            store(y + pixel, end(out[i], pixel, n), n);
+            store(y + pixel, finish(out[i], pixel, n), n);
           }
         }
+      }
+    }
+  }
+
+  // A panel of the pixels of a tile, which may lie behind the last.
+  void prefetch_residual(const Place& at, int64_t panel, const float* residual) const {
+    if (at.n >= s.N) return;
+    const float* const from = residual + panel / panels * s.K + panel % panels * W;
+    for (int64_t p = at.p; p < min_of(at.p + F::outputs, s.P); ++p) {
+      for (int64_t q = at.q; q < min_of(at.q + F::outputs, s.Q); ++q) {
+        for (int64_t k = 0; k < W; k += line)
+          prefetch(from + ((at.n * s.P + p) * s.Q + q) * s.y_pixel() + k);
       }
     }
   }
@@ -324,8 +342,15 @@ struct Plan {
       }
     }
     Place at = place(first);
-    for (int64_t tile = first; tile < first_tile(g1); ++tile, next(at))
-      transform_output(at, panel, m_block + (tile - first) * m_tile, epilogue, y);
+    for (int64_t tile = first; tile < first_tile(g1); ++tile, next(at)) {
+      const float* const sums = m_block + (tile - first) * m_tile;
+      if (epilogue.residual) prefetch_residual(place(tile + 2), panel, epilogue.residual);
+      if (epilogue.more()) {
+        transform_output<true>(at, panel, sums, epilogue, y);
+      } else {
+        transform_output<false>(at, panel, sums, epilogue, y);
+      }
+    }
   }
 
   void run(const Exec& exec, const float* x, const float* w, const Epilogue<float>& epilogue,

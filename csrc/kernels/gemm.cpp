@@ -187,13 +187,12 @@ template <class T>
 void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b,
              const Epilogue<T>& epilogue, T* c, bool accumulate) {
   if (s.M == 0 || s.N == 0) return;
-  const bool more = epilogue.scale || epilogue.residual || epilogue.relu;
   if (has_few_rows(s)) {
-    gemm_few_rows(exec, s, a, b, more ? nullptr : epilogue.bias, c, accumulate);
-    if (more) finish(exec, s, epilogue, c);
+    gemm_few_rows(exec, s, a, b, epilogue.more() ? nullptr : epilogue.bias, c, accumulate);
+    if (epilogue.more()) finish(exec, s, epilogue, c);
     return;
   }
-  if (!more && !epilogue.bias && has_long_reduction(s))
+  if (!epilogue.more() && !epilogue.bias && has_long_reduction(s))
     return gemm_long_reduction(exec, s, a, b, c, accumulate);
   Blocked<T>(s).run(exec, a, b, epilogue, c, accumulate);
 }

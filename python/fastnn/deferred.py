@@ -1,9 +1,10 @@
 """Deferred tensors: what an operation leaves to those that follow it, so that all of them run as one kernel.
 
 The last pass of a batch normalization reads and writes a whole array for two operations an element. Nearly always an
-addition, a ReLU or both come next, and in the same pass they cost nothing. So while a module is being called, the
-operation returns a `Deferred` tensor: shape, dtype and a recipe. An addition or a ReLU extends the recipe; whatever
-else asks for the values runs it. Models are written as ever, and nothing can tell the difference:
+addition, a ReLU or both come next, and in the same pass they cost nothing; nor do they where a convolution writes its
+sums, and there a normalization by known statistics is free, too. So while a module is being called, these operations
+return a `Deferred` tensor: shape, dtype and a recipe. An addition or a ReLU extends the recipe; whatever else asks for
+the values runs it. Models are written as ever, and nothing can tell the difference:
 
 - Fused is only what nobody can see. A tensor that is still held somewhere, or whose values were asked for, when the
   extension runs is its input as always.
@@ -18,7 +19,7 @@ import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,14 +33,26 @@ _data: Any = Holder.__dict__["data"]
 _node: Any = Holder.__dict__["_node"]
 
 
+class Tail(NamedTuple):
+    """What follows an operation's y: ReLU(y * scale + shift + residual)."""
+
+    scale: Array | None = None  # one value a channel
+    shift: Array | None = None
+    residual: Tensor | None = None
+    relu: bool = False
+
+
+_no_tail = Tail()
+
+
 @dataclass(slots=True, eq=False)
 class Recipe:
     """How to compute a deferred tensor.
 
     Attributes:
-        finish: computes and records the operation together with the addition of `residual` and with ReLU.
-        residual: a tensor to be added, or None.
-        relu: whether ReLU comes last.
+        finish: computes and records the operation together with its tail.
+        tail: what follows the operation.
+        scalable: whether `finish` takes a tail with scale and shift, outside of recording.
         shape: of the result.
         dtype: of the result.
         requires_grad: of the result.
@@ -50,9 +63,9 @@ class Recipe:
         result: the values, once they were asked for.
     """
 
-    finish: Callable[[Tensor | None, bool], Tensor]
-    residual: Tensor | None
-    relu: bool
+    finish: Callable[[Tail], Tensor]
+    tail: Tail
+    scalable: bool
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     requires_grad: bool
@@ -61,6 +74,11 @@ class Recipe:
     step: Callable[[Tensor], Tensor] | None = None
     owner: Callable[[], Tensor | None] = lambda: None
     result: Tensor | None = None
+
+    def extended(self, tail: Tail, requires_grad: bool, step: Callable[[Tensor], Tensor]) -> Recipe:
+        """The recipe with a longer tail."""
+        shape, dtype = self.shape, self.dtype
+        return Recipe(self.finish, tail, self.scalable, shape, dtype, requires_grad, self.recording, self, step)
 
     def visible(self) -> bool:
         """Whether anybody holds the tensor or has asked for its values, or did so with one that it extends."""
@@ -74,29 +92,34 @@ class Recipe:
             try:
                 if self.parent is not None and self.step is not None and self.parent.visible():
                     self.result = self.step(self.parent.run())
+                    self.result.data  # noqa: B018 - a step may have been deferred itself
                 else:
-                    self.result = self.finish(self.residual, self.relu)
+                    self.result = self.finish(self.tail)
             finally:
                 mode.grad_enabled = before
         return self.result
 
 
 def deferred(
-    finish: Callable[[Tensor | None, bool], Tensor], shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Tensor
+    finish: Callable[[Tail], Tensor],
+    shape: Callable[[], tuple[int, ...]],
+    dtype: np.dtype[Any],
+    *inputs: Tensor,
+    scalable: bool = False,
 ) -> Tensor:
-    """The result of `finish(None, False)`: at once, or inside of a module's call when its values are asked for.
+    """The result of `finish(Tail())`: at once, or inside of a module's call when its values are asked for.
 
     Args:
-        finish: takes a tensor (or None) and a flag; computes and records an operation, the addition of the tensor and,
-            where the flag says so, ReLU.
-        shape: of the result.
+        finish: takes a tail; computes and records an operation and what follows it.
+        shape: that of the result; raises whatever `finish` would raise.
         dtype: of the result.
         inputs: the tensors that the operation depends on.
+        scalable: whether the tail may have scale and shift where nothing is recorded.
     """
     if mode.deferred is None:
-        return finish(None, False)
+        return finish(_no_tail)
     requires_grad = mode.grad_enabled and any(t.requires_grad for t in inputs)
-    return Deferred(Recipe(finish, None, False, shape, dtype, requires_grad, mode.grad_enabled))
+    return Deferred(Recipe(finish, _no_tail, scalable, shape(), dtype, requires_grad, mode.grad_enabled))
 
 
 class Deferred(Tensor):
@@ -166,33 +189,39 @@ class Deferred(Tensor):
 
     def then_relu(self, relu: Callable[[Tensor], Tensor]) -> Tensor | None:
         """This tensor followed by `relu`, or None where the two cannot be fused."""
-        recipe = self._extended(relu, None)
-        return None if recipe is None else Deferred(recipe)
+        recipe = self._extensible()
+        if recipe is None:
+            return None
+        return Deferred(recipe.extended(recipe.tail._replace(relu=True), recipe.requires_grad, relu))
 
-    def _extended(self, step: Callable[[Tensor], Tensor], residual: Tensor | None) -> Recipe | None:
+    def then_scaled(self, scale: Array, shift: Array, step: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """This tensor * scale + shift for each channel, which `step` computes, too; None where it cannot be fused."""
+        recipe = self._extensible()
+        if recipe is None or not recipe.scalable or recipe.recording or recipe.parent is not None:
+            return None
+        return Deferred(recipe.extended(Tail(scale, shift), False, step))
+
+    def _extensible(self) -> Recipe | None:
         recipe = _data.__get__(self)
-        if not isinstance(recipe, Recipe) or recipe.relu or recipe.recording != mode.grad_enabled:
+        if not isinstance(recipe, Recipe) or recipe.tail.relu or recipe.recording != mode.grad_enabled:
             return None
         if mode.deferred is None or self.requires_grad != recipe.requires_grad:  # another thread; a new leaf
             return None
-        if residual is None:
-            relu, residual, requires_grad = True, recipe.residual, recipe.requires_grad
-        elif recipe.residual is not None or residual.shape != recipe.shape or residual.dtype != recipe.dtype:
-            return None
-        else:
-            relu, requires_grad = False, recipe.requires_grad or (recipe.recording and residual.requires_grad)
-        shape, dtype = recipe.shape, recipe.dtype
-        return Recipe(recipe.finish, residual, relu, shape, dtype, requires_grad, recipe.recording, recipe, step)
+        return recipe
 
     def _plus(self, other: Any) -> Recipe | None:
-        if not isinstance(other, Tensor) or other is self:
+        recipe = self._extensible()
+        if recipe is None or recipe.tail.residual is not None or not isinstance(other, Tensor) or other is self:
+            return None
+        if other.shape != recipe.shape or other.dtype != recipe.dtype:
             return None
 
         def step(x: Tensor) -> Tensor:
             other.data  # noqa: B018 - from now on a plain tensor, whose addition extends nothing
             return x + other
 
-        return self._extended(step, other)
+        requires_grad = recipe.requires_grad or (recipe.recording and other.requires_grad)
+        return recipe.extended(recipe.tail._replace(residual=other), requires_grad, step)
 
     def __add__(self, other: Any) -> Tensor:
         recipe = self._plus(other)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .. import ops
 from ..arrays import quiet
-from ..deferred import deferred
+from ..deferred import Deferred, Tail, deferred
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 
 
@@ -67,6 +69,15 @@ def batch_norm(
                 raise TypeError(f"batch_norm: {name} has dtype {t.dtype}, x has {x.dtype}")
     expect_numbers("batch_norm", momentum=momentum, eps=eps)
 
+    if type(x) is Deferred and not training and running_mean is not None and running_var is not None:
+        mean, var = running_mean.data.copy(), running_var.data.copy()  # training would change them
+        step = partial(
+            batch_norm, running_mean=Tensor(mean), running_var=Tensor(var), weight=weight, bias=bias, eps=eps
+        )
+        scale, shift = quiet(_scale_and_shift, mean, var, weight, bias, eps)
+        if (fused := x.then_scaled(scale, shift, step)) is not None:
+            return fused
+
     images = x.data if x.ndim != 3 else x.data[:, :, None]  # a signal is an image of one row
     if images.ndim == 4:
         images = ops.to_channels_last(images)
@@ -83,7 +94,8 @@ def batch_norm(
     params = mean, inv_std, None if weight is None else weight.data, None if bias is None else bias.data
     inputs = tuple(t for t in (x, weight, bias) if t is not None)
 
-    def finish(residual: Tensor | None, relu: bool) -> Tensor:
+    def finish(tail: Tail) -> Tensor:
+        residual, relu = tail.residual, tail.relu
         adds = residual is not None
         added = residual.data.reshape(images.shape) if residual is not None else None
         y = ops.batch_norm_forward(images, *params, added, relu)
@@ -99,8 +111,20 @@ def batch_norm(
 
         return record(y.reshape(shape), backward, *inputs, *(() if residual is None else (residual,)))
 
-    return deferred(finish, x.shape, x.dtype, *inputs)
+    return deferred(finish, lambda: x.shape, x.dtype, *inputs)
 
 
 def _inverse_deviation(var: Array, eps: float) -> Array:
     return 1 / np.sqrt(var + eps)
+
+
+def _scale_and_shift(mean: Array, var: Array, weight: Tensor | None, bias: Tensor | None, eps: float) -> Array:
+    """The two rows of it: normalization by known statistics is x * scale + shift."""
+    out = np.empty((2, len(mean)), mean.dtype)
+    scale, shift = out
+    np.divide(1, np.sqrt(var + eps), out=scale)
+    if weight is not None:
+        scale *= weight.data
+    np.multiply(mean, scale, out=shift)
+    np.subtract(0 if bias is None else bias.data, shift, out=shift)
+    return out

@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from .. import ops
+from ..arrays import elementwise
+from ..deferred import Tail, deferred
 from ..tensor import Array, Tensor, expect_tensors, record
 from .rows import as_rows, of_row
 
@@ -111,7 +115,8 @@ def _conv2d(
     x_data, w_data = ops.to_channels_last(x.data), weight.data
     x_shape = x.shape if x.requires_grad else None
     dw_wanted, db_wanted = weight.requires_grad, bias is not None and bias.requires_grad
-    y = ops.conv2d_forward(x_data, w_data, None if bias is None else bias.data, *window)
+    b_data = None if bias is None else bias.data
+    inputs, biased = (x, weight) if bias is None else (x, weight, bias), bias is not None
 
     def backward(dy: Array) -> tuple[Array | None, ...]:
         dy = ops.to_channels_last(dy)
@@ -119,10 +124,26 @@ def _conv2d(
         dw, db = None, None
         if dw_wanted or db_wanted:
             dw, db = ops.conv2d_backward_weight(dy, x_data, w_data.shape, *window, bias=db_wanted)
-        return dx, dw if dw_wanted else None, db
+        dw = dw if dw_wanted else None
+        return (dx, dw, db) if biased else (dx, dw)
 
-    inputs = (x, weight) if bias is None else (x, weight, bias)
-    return record(y, lambda dy: backward(dy)[: len(inputs)], *inputs)
+    def finish(tail: Tail) -> Tensor:
+        scale, shift, residual, relu = tail
+        if scale is None and residual is None and not relu:
+            return record(ops.conv2d_forward(x_data, w_data, b_data, *window), backward, *inputs)
+        b = b_data if scale is None or b_data is None else elementwise(np.multiply, b_data, scale)
+        b = shift if b is None else b if shift is None else elementwise(np.add, b, shift)
+        added = None if residual is None else residual.data
+        y = ops.conv2d_forward(x_data, w_data, b, *window, scale=scale, residual=added, relu=relu)
+        out = record(y, backward, *inputs)
+        if residual is not None:
+            out = record(y, lambda dy: (dy, dy), out, residual)
+        return record(y, lambda dy: ops.relu_backward(dy, y), out) if relu else out
+
+    def shape() -> tuple[int, ...]:
+        return ops.conv2d_output_size(x_data, w_data, b_data, *window)
+
+    return deferred(finish, shape, x_data.dtype, *inputs, scalable=True)
 
 
 def conv_transpose1d(
