@@ -154,3 +154,13 @@ def test_equals_pytorch(isa, width, stride):
         (db, tb.grad),
     ):
         np.testing.assert_allclose(got, expected.numpy(), rtol=1e-11, atol=1e-12)
+
+
+def test_outputs_beyond_the_cache_are_the_same(isa):
+    # They are written past the caches.
+    x, w, b = draw_arrays([(3, 32, 230, 230), (32, 16, 3, 3), (32,)], np.float32)
+    window = (1, 1, 1, 2)
+    y = ops.conv2d_forward(x, w, b, *window, algorithm="direct")
+    dx = ops.conv2d_backward_input(y, w, x.shape, *window, algorithm="direct")
+    assert np.array_equal(y[2:], ops.conv2d_forward(x[2:], w, b, *window, algorithm="direct"))
+    assert np.array_equal(dx[2:], ops.conv2d_backward_input(y[2:], w, (1, *x.shape[1:]), *window, algorithm="direct"))
