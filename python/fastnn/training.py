@@ -1,4 +1,4 @@
-"""Training a classifier: the loop, evaluation, and checkpoints from which a stopped run continues bit for bit."""
+"""Training: the loop, evaluation, and checkpoints from which a stopped run continues bit for bit."""
 
 from __future__ import annotations
 
@@ -9,30 +9,25 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from . import nn, random, serialization
 from .data import DataLoader, Dataset
+from .nn.utils import clip_grad_norm_
 from .optim import Optimizer
 from .optim.lr_scheduler import LRScheduler
+from .tasks import Carry, Classification, Task
 from .tensor import Array, Tensor, no_grad
 
-__all__ = ["Metrics", "Trainer", "evaluate", "read_checkpoint", "stop_on_signals"]
+__all__ = ["Trainer", "evaluate", "read_checkpoint", "stop_on_signals"]
 
 _FORMAT = "fastnn checkpoint 1"
 
 
-class Metrics(NamedTuple):
-    """Means over the items of a data set: the loss, and the share of items whose label has the highest score."""
-
-    loss: float
-    accuracy: float
-
-
 class Trainer:
-    """Trains a classifier and writes checkpoints.
+    """Trains a model and writes checkpoints.
 
     After each step `scheduler.step()` is called. At the end of each epoch, and where `stop` has been called, it writes
     a checkpoint: one safetensors file with the arrays `model.*` and `optimizer.*` and, as JSON in its metadata,
@@ -40,13 +35,15 @@ class Trainer:
     was never stopped, on any number of threads.
 
     Args:
-        model: maps images (N, ...) to scores (N, classes).
+        model: what is trained.
         optimizer: over the model's parameters.
-        loader: gives batches `(x, labels)`, labels int64 (N,). Its seed and the epoch determine the order.
+        loader: gives batches `(x, target)` of N items each. Its seed and the epoch determine the order.
         epochs: how often the whole data set is gone through.
+        task: the loss and what else is measured (see `fastnn.tasks`); `Classification()` where None.
         scheduler: changes the learning rate after each step, or None.
-        loss: maps (scores, labels) to the mean loss of the batch; `nn.CrossEntropyLoss()` where None.
+        clip_norm: the largest norm of all gradients together, to which they are clipped, or None.
         test: a data set to evaluate at the end of each epoch, or None.
+        test_batch_size: its items at a time.
         checkpoint: the path to write to, or None.
         config: JSON data to be kept in the checkpoint, such as the model's name. `resume` insists that it is the same.
 
@@ -54,8 +51,8 @@ class Trainer:
         epoch: epochs completed.
         step: steps done of the epoch under way.
         items: training items seen in the epoch under way.
-        history: one dict for each epoch: `loss` and `accuracy` over its training batches (each before its step), and
-            `test_loss` and `test_accuracy` after it.
+        history: one dict for each epoch: the `loss` and the other metrics of the task over its training batches (each
+            before its step), and as `test_loss` and so on those over the test data after it.
 
     Example:
         >>> import fastnn
@@ -81,9 +78,11 @@ class Trainer:
         loader: DataLoader,
         epochs: int,
         *,
+        task: Task | None = None,
         scheduler: LRScheduler | None = None,
-        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        clip_norm: float | None = None,
         test: Dataset[Any] | None = None,
+        test_batch_size: int = 1000,
         checkpoint: str | os.PathLike[str] | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
@@ -95,24 +94,28 @@ class Trainer:
         self.optimizer = optimizer
         self.loader = loader
         self.epochs = epochs
+        self.task = Classification() if task is None else task
         self.scheduler = scheduler
-        self.loss_function = nn.CrossEntropyLoss() if loss is None else loss
+        self.clip_norm = clip_norm
         self.test = test
+        self.test_batch_size = test_batch_size
         self.checkpoint = checkpoint
         self.config = config or {}
         self.epoch = 0
         self.step = 0
         self.items = 0
         self.history: list[dict[str, float]] = []
-        self._loss_sum = 0.0
-        self._correct = 0
+        self._sums: dict[str, float] = {}
+        self._carry: Carry = ()
         self._stopping = False
 
     @property
-    def metrics(self) -> Metrics:
-        """Loss and accuracy over the training items of the epoch under way, each as the model was before its step."""
-        items = max(1, self.items)
-        return Metrics(self._loss_sum / items, self._correct / items)
+    def metrics(self) -> dict[str, float]:
+        """Loss and other metrics over the training items of the epoch under way, each as the model was before its step.
+
+        Empty before the first step of an epoch.
+        """
+        return _metrics(self.task, self._sums, self.items)
 
     def stop(self) -> None:
         """Makes `fit` write a checkpoint after the present step and return; may be called by callbacks and signals."""
@@ -138,8 +141,8 @@ class Trainer:
         """
         self.model.train()
         while self.epoch < self.epochs:
-            for x, labels in self.loader.batches(self.epoch, self.step):
-                self._train_step(Tensor(x), Tensor(labels))
+            for x, target in self.loader.batches(self.epoch, self.step):
+                self._train_step(Tensor(x), Tensor(target))
                 if on_step is not None:
                     on_step(self)
                 if self._stop_was_called():
@@ -157,9 +160,8 @@ class Trainer:
         called, self._stopping = self._stopping, False
         return called
 
-    def _train_step(self, x: Tensor, labels: Tensor) -> None:
-        scores = self.model(x)
-        loss = self.loss_function(scores, labels)
+    def _train_step(self, x: Tensor, target: Tensor) -> None:
+        loss, sums, carry = self.task.step(self.model, x, target, self._carry)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(
@@ -168,25 +170,24 @@ class Trainer:
             )
         self.optimizer.zero_grad()
         loss.backward()
+        if self.clip_norm is not None:
+            clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
         if self.scheduler is not None:
             self.scheduler.step()
         self.step += 1
-        self.items += len(labels)
-        self._loss_sum += value * len(labels)
-        self._correct += _count_correct(scores, labels)
+        self.items += len(target)
+        self._carry = carry
+        _add(self._sums, {"loss": value * len(target), **sums})
 
     def _end_epoch(self) -> None:
-        record = self.metrics._asdict()
+        record = self.metrics
         if self.test is not None:
-            test = evaluate(self.model, self.test, loss=self.loss_function)
-            record |= {f"test_{name}": value for name, value in test._asdict().items()}
+            test = evaluate(self.model, self.test, self.test_batch_size, self.task)
+            record |= {f"test_{name}": value for name, value in test.items()}
         self.history.append(record)
         self.epoch += 1
-        self._start_epoch()
-
-    def _start_epoch(self, step: int = 0, items: int = 0, loss_sum: float = 0.0, correct: int = 0) -> None:
-        self.step, self.items, self._loss_sum, self._correct = step, items, loss_sum, correct
+        self.step, self.items, self._sums, self._carry = 0, 0, {}, ()
 
     # ---- checkpoints ------------------------------------------------------------------------------------------
 
@@ -200,6 +201,7 @@ class Trainer:
             return
         optimizer = self.optimizer.state_dict()
         arrays = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        arrays |= {f"carry.{i}": value for i, value in enumerate(self._carry)}
         numbers: dict[str, dict[str, Any]] = {}
         for index, entries in optimizer["state"].items():
             for name, value in entries.items():
@@ -213,8 +215,7 @@ class Trainer:
                 "epoch": self.epoch,
                 "step": self.step,
                 "items": self.items,
-                "loss_sum": self._loss_sum,
-                "correct": self._correct,
+                "sums": self._sums,
                 "history": self.history,
             },
             "optimizer": {"param_groups": optimizer["param_groups"], "state": numbers},
@@ -246,8 +247,10 @@ class Trainer:
             for key, value in _with_prefix("optimizer", arrays).items():
                 index, _, name = key.partition(".")
                 optimizer["state"].setdefault(int(index), {})[name] = value
-            progress = dict(state["progress"])
-            epoch, history = int(progress.pop("epoch")), list(progress.pop("history"))
+            progress = state["progress"]
+            epoch, step, items = (int(progress[name]) for name in ("epoch", "step", "items"))
+            sums, history = dict(progress["sums"]), list(progress["history"])
+            carry = tuple(value for _, value in sorted(_with_prefix("carry", arrays).items()))
             scheduler, rng = state["scheduler"], state["rng"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"resume: {os.fspath(path)}: the checkpoint is incomplete: {error!r}") from error
@@ -262,8 +265,8 @@ class Trainer:
         if self.scheduler is not None:
             self.scheduler.load_state_dict(scheduler)
         random.set_rng_state(rng)
-        self.epoch, self.history = epoch, history
-        self._start_epoch(**progress)
+        self.epoch, self.step, self.items, self.history = epoch, step, items, history
+        self._sums, self._carry = sums, carry
 
     def _identity(self) -> dict[str, Any]:
         """What must be the same in the run that wrote a checkpoint and in the run that goes on from it."""
@@ -278,43 +281,45 @@ class Trainer:
             "seed": loader.seed,
             "transform": getattr(loader.transform, "__qualname__", repr(loader.transform)),
             "epochs": self.epochs,
+            "task": type(self.task).__name__,
+            "clip norm": self.clip_norm,
             "optimizer": type(self.optimizer).__name__,
             "scheduler": None if self.scheduler is None else type(self.scheduler).__name__,
         }
 
 
 def evaluate(
-    model: nn.Module,
-    dataset: Dataset[Any],
-    batch_size: int = 1000,
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> Metrics:
-    """Mean loss and accuracy over a data set, in evaluation mode and without gradients.
+    model: nn.Module, dataset: Dataset[Any], batch_size: int = 1000, task: Task | None = None
+) -> dict[str, float]:
+    """Loss and other metrics over a data set, in evaluation mode and without gradients.
 
     Args:
-        model: maps images (N, ...) to scores (N, classes).
-        dataset: items `(x, label)`.
+        model: what the task takes: for `Classification`, it maps images (N, ...) to scores (N, classes).
+        dataset: items `(x, target)`.
         batch_size: items at a time.
-        loss: maps (scores, labels) to the mean loss of a batch; `nn.CrossEntropyLoss()` where None.
+        task: the loss and what else is measured (see `fastnn.tasks`); `Classification()` where None.
+
+    Returns:
+        By name the means over the items: `loss`, and `accuracy` or what the task measures.
 
     Raises:
         ValueError: the data set is empty.
     """
     if not len(dataset):
         raise ValueError("evaluate: dataset is empty")
-    loss_function = nn.CrossEntropyLoss() if loss is None else loss
-    loss_sum, correct = 0.0, 0
+    task = Classification() if task is None else task
+    totals: dict[str, float] = {}
+    carry: Carry = ()
     training = model.training
     model.eval()
     try:
         with no_grad():
-            for x, labels in DataLoader(dataset, batch_size):
-                scores = model(Tensor(x))
-                loss_sum += loss_function(scores, Tensor(labels)).item() * len(labels)
-                correct += _count_correct(scores, Tensor(labels))
+            for x, target in DataLoader(dataset, batch_size):
+                loss, sums, carry = task.step(model, Tensor(x), Tensor(target), carry)
+                _add(totals, {"loss": loss.item() * len(target), **sums})
     finally:
         model.train(training)
-    return Metrics(loss_sum / len(dataset), correct / len(dataset))
+    return _metrics(task, totals, len(dataset))
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -360,8 +365,13 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _count_correct(scores: Tensor, labels: Tensor) -> int:
-    return int(np.count_nonzero(scores.data.argmax(axis=1) == labels.data))
+def _add(totals: dict[str, float], sums: dict[str, float]) -> None:
+    for name, value in sums.items():
+        totals[name] = totals.get(name, 0) + value
+
+
+def _metrics(task: Task, sums: dict[str, float], items: int) -> dict[str, float]:
+    return task.metrics({name: value / items for name, value in sums.items()}) if items else {}
 
 
 def _with_prefix(prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:

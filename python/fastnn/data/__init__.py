@@ -4,5 +4,16 @@ from . import transforms
 from .dataset import ArrayDataset, Dataset, Subset
 from .idx import read_idx, write_idx
 from .loader import DataLoader
+from .sequences import TokenStreams, Windows
 
-__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "read_idx", "transforms", "write_idx"]
+__all__ = [
+    "ArrayDataset",
+    "DataLoader",
+    "Dataset",
+    "Subset",
+    "TokenStreams",
+    "Windows",
+    "read_idx",
+    "transforms",
+    "write_idx",
+]

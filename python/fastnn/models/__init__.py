@@ -16,16 +16,20 @@ from .cifar_resnet import (
     cifar_resnet110,
 )
 from .lenet import LeNet5, OriginalLeNet5, lenet5
+from .recurrent import CharRNN, ManyToOne, RowClassifier, row_gru, row_lstm, row_rnn
 from .resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from .vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 __all__ = [
     "VGG",
     "AlexNet",
+    "CharRNN",
     "CifarResNet",
     "LeNet5",
+    "ManyToOne",
     "OriginalLeNet5",
     "ResNet",
+    "RowClassifier",
     "alexnet",
     "cifar_resnet20",
     "cifar_resnet32",
@@ -40,6 +44,9 @@ __all__ = [
     "resnet50",
     "resnet101",
     "resnet152",
+    "row_gru",
+    "row_lstm",
+    "row_rnn",
     "vgg11",
     "vgg11_bn",
     "vgg13",
@@ -56,6 +63,7 @@ _CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
         *(lenet5, alexnet),
         *(cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110),
         *(resnet18, resnet34, resnet50, resnet101, resnet152),
+        *(row_rnn, row_gru, row_lstm),
         *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
     )
 }
