@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import fastnn
 from fastnn import cli, models, ops, training
+from fastnn.cli.progress import Progress
 from fastnn.data import read_idx, write_idx
 from fastnn.datasets import CIFAR10, MNISTSubset
 
@@ -61,7 +63,7 @@ def test_version_and_help():
     assert (version.returncode, version.stdout) == (0, f"fastnn {fastnn.__version__}\n")
     text = run("--help")
     assert text.returncode == 0
-    for word in ("info", "train", "predict", "exit codes", "130"):
+    for word in ("info", "train", "predict", "sample", "exit codes", "130"):
         assert word in text.stdout
 
 
@@ -94,7 +96,7 @@ def test_wrong_command_lines(args, message, capsys):
 
 def test_unknown_model(capsys):
     assert cli.main(["train", "lenet6"]) == 2
-    expected = ", ".join(models.names())
+    expected = ", ".join([*models.names(), "charlm", "series", "adding"])
     assert capsys.readouterr().err == f"fastnn train: error: there is no model 'lenet6'; expected one of {expected}\n"
 
 
@@ -138,8 +140,8 @@ def test_train_on_the_embedded_subset(tmp_path, monkeypatch, capsys):
     assert first.startswith("LeNet5: 61,706 parameters; MNISTSubset: 6,000 training and 1,000 test images; 1 thread, ")
     assert epoch.startswith("epoch 1/1: loss ")
     assert "images/s" in epoch
-    assert float(last.split()[2].rstrip("%;")) > 75
-    assert last.endswith("; checkpoint lenet5.safetensors")
+    found = re.fullmatch(r"test loss \d\.\d{4}, test accuracy ([\d.]+)%; checkpoint lenet5\.safetensors", last)
+    assert float(found[1]) > 75
     assert [p.name for p in tmp_path.iterdir()] == ["lenet5.safetensors"]
 
 
@@ -162,7 +164,7 @@ def test_the_seed_decides_everything_and_threads_nothing(tiny, trained, tmp_path
 
 def test_ctrl_c_and_resume(tiny, trained, tmp_path, capsys, monkeypatch):
     out = tmp_path / "c.safetensors"
-    on_step = cli._Progress.on_step
+    on_step = Progress.on_step
 
     def interrupt(progress, trainer):
         on_step(progress, trainer)
@@ -170,7 +172,7 @@ def test_ctrl_c_and_resume(tiny, trained, tmp_path, capsys, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli._Progress, "on_step", interrupt)
+        patch.setattr(Progress, "on_step", interrupt)
         assert cli.main(["train", "lenet5", "--data", str(tiny), "--out", str(out), *QUICK]) == 130
     assert f"Go on with: fastnn train lenet5 --data {tiny} --resume {out}\n" in capsys.readouterr().err
     assert training.read_checkpoint(out)[1]["trainer"]["progress"]["step"] == 2
@@ -189,7 +191,7 @@ def test_a_second_ctrl_c_stops_at_once(tiny, tmp_path, capsys, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(cli._Progress, "on_step", interrupt)
+    monkeypatch.setattr(Progress, "on_step", interrupt)
     assert cli.main(["train", "lenet5", "--data", str(tiny), "--out", str(out), *QUICK]) == 130
     assert capsys.readouterr().err == "Stopped at once: what was done since the last checkpoint is lost.\n"
     assert not list(tmp_path.iterdir())
@@ -495,7 +497,7 @@ def test_out_of_memory_is_an_error_message(monkeypatch, capsys):
     def run_out(args):
         raise MemoryError
 
-    monkeypatch.setattr(cli, "_info", run_out)
+    monkeypatch.setattr(cli.info, "run", run_out)
     assert cli.main(["info"]) == 1
     assert "fastnn info: error: out of memory" in capsys.readouterr().err
 

@@ -191,7 +191,7 @@ def test_number_of_classes(name):
 
 
 def test_names_of_models():
-    assert set(models.names()) == {*PARAMETERS, "lenet5"}
+    assert set(models.names()) == {*PARAMETERS, "lenet5", "row_rnn", "row_gru", "row_lstm"}
     assert set(models.names()) <= set(models.__all__)
 
 

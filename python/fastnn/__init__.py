@@ -20,7 +20,7 @@ from .random import default_generator, get_rng_state, manual_seed, rand, randn, 
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
-    from . import data, datasets, functional, models, nn, optim, training
+    from . import data, datasets, functional, models, nn, optim, tasks, training
     from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
@@ -64,13 +64,14 @@ __all__ = [
     "set_num_threads",
     "set_rng_state",
     "stack",
+    "tasks",
     "tensor",
     "training",
     "zeros",
     "zeros_like",
 ]
 
-_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "training")
+_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "tasks", "training")
 _FROM_SERIALIZATION = ("load", "load_metadata", "save")
 
 

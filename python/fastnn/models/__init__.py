@@ -16,7 +16,7 @@ from .cifar_resnet import (
     cifar_resnet110,
 )
 from .lenet import LeNet5, OriginalLeNet5, lenet5
-from .recurrent import CharRNN, ManyToOne, RowClassifier, row_gru, row_lstm, row_rnn
+from .recurrent import CharRNN, Forecaster, ManyToOne, RowClassifier, row_gru, row_lstm, row_rnn
 from .resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from .vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
@@ -25,6 +25,7 @@ __all__ = [
     "AlexNet",
     "CharRNN",
     "CifarResNet",
+    "Forecaster",
     "LeNet5",
     "ManyToOne",
     "OriginalLeNet5",

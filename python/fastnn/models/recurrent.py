@@ -161,6 +161,44 @@ class ManyToOne(nn.Module):
         return answer.reshape(-1, *self.output_shape)
 
 
+class Forecaster(ManyToOne):
+    """Forecasts a time series: the last rows of `size` variables (N, T, size) -> the next rows (N, horizon, size).
+
+    The network sees how the series differs from its last row and answers how it will differ from it. So the naive
+    forecast, that all stays as it is, needs no learning, and a level that was never seen before does not matter.
+
+    Args:
+        size: the number of variables.
+        horizon: rows to forecast.
+        hidden_size: units of each recurrent layer.
+        num_layers: recurrent layers.
+        cell: "lstm", "gru" or "rnn".
+        dropout: the probability with which outputs are dropped between the recurrent layers in training.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.models import Forecaster
+        >>> Forecaster(size=7, horizon=24)(fastnn.randn(2, 96, 7)).shape
+        (2, 24, 7)
+    """
+
+    def __init__(
+        self,
+        size: int,
+        horizon: int,
+        hidden_size: int = 64,
+        num_layers: int = 1,
+        cell: str = "lstm",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(size, (horizon, size), hidden_size, num_layers, cell, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, size) -> (N, horizon, size)."""
+        last = x[:, -1:]
+        return super().forward(x - last) + last
+
+
 class RowClassifier(ManyToOne):
     """Classifies images that it reads row by row, from top to bottom: (N, C, H, W) -> scores (N, num_classes).
 

@@ -22,7 +22,7 @@ Sequences: TypeAlias = "Tensor | PackedSequence"
 States: TypeAlias = "tuple[Tensor, ...]"
 
 
-class _Recurrent(Module):
+class Recurrent(Module):
     """Layers of recurrent networks in one direction or two, over padded or packed sequences.
 
     A subclass says how many gates a unit has, which states a layer carries from step to step, and what computes it.
@@ -122,13 +122,17 @@ class _Recurrent(Module):
                 x = F.dropout(x, self.dropout, self.training)
             part = slice(layer * directions, (layer + 1) * directions)
             states = tuple(state[part] for state in initial) if self.num_layers > 1 else initial
-            suffixes = self._suffixes(layer)
-            weights = [tuple(self._parameters.get(kind + suffix) for kind in self._kinds) for suffix in suffixes]
-            x, *final = self._layer(x, self._pass_on(states), weights, batch_sizes)
+            x, *final = self.one_layer(layer, x, states, batch_sizes)
             finals.append(final)
         if self.num_layers == 1:
             return x, tuple(finals[0])
         return x, tuple(cat(state) for state in zip(*finals, strict=True))
+
+    def one_layer(self, layer: int, x: Tensor, states: States = (), batch_sizes: Any = None) -> States:
+        """The outputs of one layer for x, time first or packed, and its states at the end."""
+        suffixes = self._suffixes(layer)
+        weights = [tuple(self._parameters.get(kind + suffix) for kind in self._kinds) for suffix in suffixes]
+        return self._compute(x, self._pass_on(states), weights, batch_sizes)
 
     def _suffixes(self, layer: int) -> list[str]:
         """How the names of the parameters of a layer end, one for each direction."""
@@ -141,9 +145,9 @@ class _Recurrent(Module):
         """States as callers and functions know them: one alone, several as a tuple, None where there are none."""
         return (states if len(self._states) > 1 else states[0]) if states else None
 
-    def _layer(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
-        """The outputs and final states of one layer."""
-        raise NotImplementedError(f"{type(self).__name__} defines no _layer()")
+    def _compute(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
+        """The outputs and final states of a layer with these weights."""
+        raise NotImplementedError(f"{type(self).__name__} defines no _compute()")
 
     def extra_repr(self) -> str:
         """The sizes, and the options that are not at their defaults."""
@@ -159,7 +163,7 @@ class _Recurrent(Module):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *changed])
 
 
-class RNN(_Recurrent):
+class RNN(Recurrent):
     """Elman's network (1990): h_t = tanh(weight_ih x_t + bias_ih + weight_hh h_(t-1) + bias_hh), as in PyTorch.
 
     (T, N, I) -> (T, N, D H), D being 1 or, where `bidirectional`, 2; (N, T, I) -> (N, T, D H) where `batch_first`;
@@ -212,11 +216,11 @@ class RNN(_Recurrent):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
         self.nonlinearity = nonlinearity
 
-    def _layer(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
+    def _compute(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
         return rnn(x, hx, weights, batch_sizes, self.nonlinearity)
 
 
-class LSTM(_Recurrent):
+class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gates: Gers et al., 2000), as in PyTorch.
 
     i, f, g, o = weight_ih x_t + bias_ih + weight_hh h_(t-1) + bias_hh, g after tanh and the others after the sigmoid
@@ -257,7 +261,7 @@ class LSTM(_Recurrent):
     """
 
     _gates = 4
-    _kinds = (*_Recurrent._kinds, "weight_hr")
+    _kinds = (*Recurrent._kinds, "weight_hr")
     _states = ("h_0", "c_0")
 
     def __init__(
@@ -276,11 +280,11 @@ class LSTM(_Recurrent):
     def _state_sizes(self) -> tuple[int, ...]:
         return self.proj_size or self.hidden_size, self.hidden_size
 
-    def _layer(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
+    def _compute(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
         return lstm(x, hx, weights, batch_sizes)
 
 
-class GRU(_Recurrent):
+class GRU(Recurrent):
     """Gated recurrent units (Cho et al., 2014) with the reset gate after the matrix product, as in PyTorch.
 
     r = sigmoid(W_ir x_t + b_ir + W_hr h_(t-1) + b_hr), z likewise; n = tanh(W_in x_t + b_in + r (W_hn h_(t-1) + b_hn));
@@ -324,7 +328,7 @@ class GRU(_Recurrent):
     ) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional)
 
-    def _layer(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
+    def _compute(self, x: Tensor, hx: Any, weights: Sequence[tuple[Any, ...]], batch_sizes: Any) -> States:
         return gru(x, hx, weights, batch_sizes)
 
 
