@@ -283,10 +283,10 @@ struct Plan {
         }
         F::output(row, half[i]);
       }
-      const EpilogueColumns<float> columns(epilogue, first + k, n);
+      const EpilogueColumns<float> end(epilogue, first + k, n);
       const auto finish = [&](V sum, int64_t pixel, auto... part) FASTNN_INLINE_LAMBDA {
-        if constexpr (more) return columns(sum, pixel, part...);
-        return sum + columns.bias;
+        if constexpr (more) return end(sum, pixel, part...);
+        return sum + end.bias;
       };
 #pragma GCC unroll 4
       for (int j = 0; j < F::outputs; ++j) {
