@@ -64,7 +64,7 @@ constexpr int64_t odd_lines(int64_t n) { return (ceil_div(n, line) | 1) * line; 
 constexpr int64_t block_tiles = 14;  // 28 and 42 take the same within 4 %, the noise
 constexpr int64_t most_cached_u = 16 << 20, most_cached_v = 12 << 20;  // bytes of L3
 // A larger y is written past the caches: it would not stay there until it is read.
-constexpr int64_t most_cached_y = 16 << 20;
+constexpr int64_t most_cached_y = 4 << 20;
 
 // m[i][j] = sum over c < C of v[i][c] u[c][j] for MR tiles and NV vectors, v in chunks. The tile of
 // gemm.h without an epilogue, which would weigh beside so few channels.
