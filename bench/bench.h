@@ -103,6 +103,7 @@ void add(const std::string& op, const std::string& shape, std::function<void(Ben
 void add_gemm();
 void add_conv2d();
 void add_linear();
+void add_rnn();
 void add_pool2d();
 void add_arithmetic();
 void add_batchnorm();

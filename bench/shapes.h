@@ -168,6 +168,15 @@ inline constexpr LinearSize linear_model_sizes[] = {
     {128, 64, 10},
 };
 
+// T steps of N sequences, I features to H hidden units.
+struct RecurrentSize {
+  int64_t T, N, I, H, layers = 1, directions = 1;
+};
+inline constexpr RecurrentSize recurrent_sizes[] = {
+    {50, 1, 64, 64},    {100, 32, 128, 256},   {50, 64, 512, 512},        {200, 16, 64, 128},
+    {35, 20, 650, 650}, {64, 32, 256, 256, 2}, {100, 32, 128, 256, 1, 2},
+};
+
 struct PoolSize {
   int64_t N, C, H, R, stride, pad;
 };

@@ -116,6 +116,12 @@ def groups(data: Path) -> list[Group]:
         ),
         Group("activations, 25 M elements", cases(ACTIVATIONS, "activation_sizes"), 5.0, 3.0),
         Group("linear", cases("linear", "linear_sizes"), 2.5, 1.5),
+        Group("LSTM: training", cases("lstm_training", "recurrent_sizes"), 1.7, 1.05),
+        Group("LSTM: inference", cases("lstm_inference", "recurrent_sizes"), 1.3, 1.0),
+        Group("GRU: training", cases("gru_training", "recurrent_sizes"), 3.2, 2.0),
+        Group("GRU: inference", cases("gru_inference", "recurrent_sizes"), 2.5, 1.5),
+        Group("RNN: training", cases("rnn_training", "recurrent_sizes"), 3.0, 2.0),
+        Group("RNN: inference", cases("rnn_inference", "recurrent_sizes"), 2.5, 1.5),
         Group("GEMM 512 to 2048", cases("matmul", "gemm_sizes"), 2.0, None, 0.88, 0.80),
         Group("SGD-momentum, 25 M parameters", cases("sgd_momentum", "optimizer_sizes"), 1.3, None, 0.85),
         Group("Adam, 25 M parameters", cases("adam", "optimizer_sizes"), 1.3, None, 0.85),
@@ -162,6 +168,14 @@ def _linear(N: int, I: int, O: int) -> tuple[float, float]:
     return 6.0 * N * I * O, 12.0 * (N * I + I * O + N * O)
 
 
+def _recurrent(gates: int, passes: int) -> Callable[..., tuple[float, float]]:
+    def cost(T: int, N: int, I: int, H: int, layers: int = 1, directions: int = 1) -> tuple[float, float]:
+        inputs_of_layers = I + (layers - 1) * directions * H
+        return 2.0 * passes * T * N * gates * H * directions * (inputs_of_layers + layers * H), 0.0
+
+    return cost
+
+
 def _pool2d(N: int, C: int, H: int, P: int, argmax_bytes: int) -> tuple[float, float]:
     return 0.0, 8.0 * N * C * H * H + (8.0 + 2 * argmax_bytes) * N * C * P * P
 
@@ -199,6 +213,12 @@ COSTS: dict[str, Callable[..., tuple[float, float]]] = {
     "conv2d_backward_input": _conv2d,
     "conv2d_backward_weight": _conv2d,
     "linear": _linear,
+    "lstm_training": _recurrent(4, 3),
+    "lstm_inference": _recurrent(4, 1),
+    "gru_training": _recurrent(3, 3),
+    "gru_inference": _recurrent(3, 1),
+    "rnn_training": _recurrent(1, 3),
+    "rnn_inference": _recurrent(1, 1),
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,

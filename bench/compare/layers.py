@@ -138,6 +138,36 @@ def cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
     return {"": run}
 
 
+def _recurrent(kind: str, training: bool) -> Callable[..., Ways]:
+    def ways(lib: ModuleType, T: int, N: int, I: int, H: int, layers: int = 1, directions: int = 1) -> Ways:
+        layer = getattr(lib.api.nn, kind)(I, H, layers, bidirectional=directions == 2)
+        shapes = {name: tuple(value.shape) for name, value in layer.state_dict().items()}
+        lib.load(layer, {n: inputs.uniform(zlib.crc32(n.encode()), *s) / np.float32(H**0.5) for n, s in shapes.items()})
+        x, dy = lib.tensor(inputs.uniform(1, T, N, I)), lib.tensor(inputs.uniform(2, T, N, directions * H))
+        leaves = [x, *layer.parameters()]
+
+        def train() -> tuple[Any, ...]:
+            for leaf in leaves:
+                leaf.grad = None
+            y, _ = layer(x)
+            y.backward(dy)
+            return (y, *(leaf.grad for leaf in leaves))
+
+        def infer() -> Any:
+            with lib.api.no_grad():
+                return layer(x)[0]
+
+        x.requires_grad_(training)
+        return {"": train if training else infer}
+
+    return ways
+
+
+lstm_training, lstm_inference = _recurrent("LSTM", True), _recurrent("LSTM", False)
+gru_training, gru_inference = _recurrent("GRU", True), _recurrent("GRU", False)
+rnn_training, rnn_inference = _recurrent("RNN", True), _recurrent("RNN", False)
+
+
 # ---- optimizers ---------------------------------------------------------------------------------------------------
 
 
