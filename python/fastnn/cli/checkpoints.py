@@ -19,7 +19,7 @@ _IMAGES = {"input": {"size", "mean", "std"}, "classes": None}
 _CONTENTS: dict[str, dict[str, set[str] | None]] = {
     "mnist": _IMAGES,
     "cifar10": _IMAGES,
-    "rows": _IMAGES,
+    "row_*": _IMAGES,
     "charlm": {"vocabulary": None},
     "series": {"columns": None, "mean": None, "std": None},
     "adding": {},

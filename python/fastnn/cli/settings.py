@@ -30,7 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "seed": 0,
         **_SGD,
     },
-    "rows": {
+    "row_*": {
         "dataset": "mnist",
         "hidden_size": 128,
         "epochs": 3,
@@ -78,7 +78,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
-IMAGE_RUNS = ("mnist", "cifar10", "rows")
+IMAGE_RUNS = ("mnist", "cifar10", "row_*")
 
 
 def run_of(model: str, dataset: str | None) -> str:
@@ -86,7 +86,7 @@ def run_of(model: str, dataset: str | None) -> str:
     if model in SETTINGS and model not in IMAGE_RUNS:
         return model
     if model.startswith("row_"):
-        return "rows"
+        return "row_*"
     return dataset or ("mnist" if model == "lenet5" else "cifar10")
 
 
@@ -103,4 +103,8 @@ def defaults(name: str) -> str:
             runs.setdefault(str(settings[name]), []).append(run)
     if len(runs) == 1:
         return next(iter(runs))
-    return ", ".join(f"{value} for {' and '.join(names)}" for value, names in runs.items())
+    return "; ".join(f"{value} for {_listed(names)}" for value, names in runs.items())
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

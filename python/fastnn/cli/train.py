@@ -41,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "weight_decay": (number(float, 0), "factor of the weights in their gradient"),
         "clip_norm": (number(float, 0), "largest norm of the gradients, 0 for any"),
         "seed": (number(int, 0, below=1 << 63), "for the initial weights and the order of the data"),
-        "dataset": (("mnist", "cifar10"), "images to train on"),
         "cell": (("lstm", "gru", "rnn"), "kind of the recurrent layers"),
         "embedding_dim": (positive, "size of the vectors that stand for characters"),
         "hidden_size": (positive, "units of a recurrent layer"),
@@ -56,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, (kind, text) in options.items():
         how = {"choices": kind} if isinstance(kind, tuple) else {"type": kind, "metavar": "N"}
         parser.add_argument(_flag(name), help=f"{text} (default: {defaults(name)})", **how)
+    parser.add_argument(
+        "--dataset",
+        choices=("mnist", "cifar10"),
+        help="images to train on (default: mnist for lenet5 and row_*, cifar10 for others)",
+    )
     parser.add_argument("--columns", metavar="A,B", help="columns of the series (default: all that hold numbers)")
     parser.add_argument("--plot", metavar="FILE", help="an image of the forecasts of series (needs Matplotlib)")
     parser.add_argument("--original", action="store_true", default=None, help="lenet5 in the form of the 1998 paper")
