@@ -131,6 +131,7 @@ def groups(data: Path) -> list[Group]:
         _step("AlexNet, batch 32", "alexnet_step", 32, 2.5),
         _step("CIFAR ResNet-20, batch 128", "cifar_resnet20_step", 128, 2.2),
         _step("LeNet, batch 128", "lenet5_step", 128, 4.0),
+        Group("training step: characters, 64 steps of 32", (Case("char_rnn_step", (64, 32), (1e-4, 1e-3)),), 1.54),
         Group("1x1 of ResNets: all passes", cases(passes, "conv2d_1x1_resnet_sizes")),
         Group("3x3, 16 and 32 channels: all passes", cases(passes, "conv2d_narrow_sizes")),
         Group("other GEMM", cases("matmul", "gemm_other_sizes")),

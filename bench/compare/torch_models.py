@@ -167,3 +167,16 @@ class _LeNet5(nn.Module):
 
 def lenet5() -> nn.Module:
     return _LeNet5()
+
+
+class CharRNN(nn.Module):
+    """Embedding, two LSTM layers and a linear layer to the scores of the next token."""
+
+    def __init__(self, num_tokens: int) -> None:
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(num_tokens, 64), nn.LSTM(64, 256, 2)
+        self.linear = nn.Linear(256, num_tokens)
+
+    def forward(self, x: torch.Tensor, states: Any = None) -> tuple[torch.Tensor, Any]:
+        y, states = self.rnn(self.embedding(x), states)
+        return self.linear(y), states

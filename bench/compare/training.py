@@ -16,6 +16,7 @@ from .inputs import Run, Ways
 from .layers import loaded
 
 LENET = "lenet5"
+CHARACTERS = 65
 
 # By the name of a function of fastnn.models and of torch_models.py: the channels of its images, their pixels in a row,
 # and the classes.
@@ -106,6 +107,44 @@ def _step(name: str) -> Callable[[ModuleType, int], Ways]:
 resnet18_step, resnet50_step = _step("resnet18"), _step("resnet50")
 vgg16_step, alexnet_step = _step("vgg16"), _step("alexnet")
 cifar_resnet20_step, lenet5_step = _step("cifar_resnet20"), _step(LENET)
+
+
+class _CharStep:
+    """A step of truncated backpropagation through time: the states go on to the next one, gradients are clipped."""
+
+    def __init__(self, lib: ModuleType, tokens: Any, compiler: str, optimizer: str) -> None:
+        self._api, self._tokens = lib.api, tokens
+        self._model = loaded(lib, lib.model("CharRNN", CHARACTERS))
+        self._forward = lib.compilers()[compiler](self._model)
+        self._criterion = lib.api.nn.CrossEntropyLoss()
+        arguments = lib.OPTIMIZER_ARGUMENTS[optimizer]
+        self._optimizer = lib.api.optim.Adam(self._model.parameters(), lr=2e-3, **arguments)
+        self._states: Any = None
+
+    def check(self) -> tuple[Any, ...]:
+        loss = self._backward()
+        return loss, *(p.grad for p in self._model.parameters())
+
+    def __call__(self) -> Any:
+        loss = self._backward()
+        self._api.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        self._optimizer.step()
+        return loss
+
+    def _backward(self) -> Any:
+        self._optimizer.zero_grad()
+        scores, states = self._forward(self._tokens[:-1], self._states)
+        self._states = tuple(state.detach() for state in states)
+        loss = self._criterion(scores.reshape(-1, CHARACTERS), self._tokens[1:].reshape(-1))
+        loss.backward()
+        return loss
+
+
+def char_rnn_step(lib: ModuleType, steps: int, batch_size: int) -> Ways:
+    """The character model: embedding 64, two LSTM layers of 256, Adam."""
+    tokens = lib.tensor(inputs.labels((steps + 1) * batch_size, CHARACTERS).reshape(steps + 1, batch_size))
+    choices = product(lib.compilers(), lib.OPTIMIZER_ARGUMENTS)
+    return {" ".join(filter(None, choice)): _CharStep(lib, tokens, *choice) for choice in choices}
 
 
 def lenet_epoch(lib: ModuleType, batch_size: int, data: str) -> Ways:

@@ -64,9 +64,9 @@ def load(model: Any, arrays: dict[str, Any]) -> None:
     model.load_state_dict({name: tensor(array) for name, array in arrays.items()})
 
 
-def model(name: str) -> Any:
+def model(name: str, *arguments: Any) -> Any:
     """A new model."""
-    return getattr(torch_models, name)()
+    return getattr(torch_models, name)(*arguments)
 
 
 def release() -> None:
