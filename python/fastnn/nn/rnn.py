@@ -77,6 +77,9 @@ class Recurrent(Module):
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
 
+    def flatten_parameters(self) -> None:
+        """Does nothing; there for the sake of programs written for PyTorch."""
+
     def forward(self, x: Sequences, hx: Any = None) -> tuple[Sequences, Any]:
         """The outputs of the last layer at each step, and the states of each layer after the last one."""
         name = type(self).__name__
