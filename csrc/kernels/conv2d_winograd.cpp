@@ -285,8 +285,7 @@ struct Plan {
       }
       const EpilogueColumns<float> end(epilogue, first + k, n);
       const auto finish = [&](V sum, int64_t pixel, auto... part) FASTNN_INLINE_LAMBDA {
-        if constexpr (more) return end(sum, pixel, part...);
-        return sum + end.bias;
+        return more ? end(sum, pixel, part...) : sum + end.bias;
       };
 #pragma GCC unroll 4
       for (int j = 0; j < F::outputs; ++j) {
