@@ -221,9 +221,11 @@ struct Plan {
             in_image % tiles_w * F::outputs};
   }
   void next(Place& at) const {
-    if ((at.q += F::outputs) < s.Q) return;
+    at.q += F::outputs;
+    if (at.q < s.Q) return;
     at.q = 0;
-    if ((at.p += F::outputs) < s.P) return;
+    at.p += F::outputs;
+    if (at.p < s.P) return;
     at.p = 0;
     ++at.n;
   }
