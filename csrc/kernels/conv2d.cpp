@@ -127,9 +127,9 @@ TapGrid backward_input_grid(const Conv2dShape& s, int64_t residue_h, int64_t res
 
 // Whether a grid is computed over blocks of pixels of all images: for rows that do not fill a tile,
 // and for the gradient of strided 1x1 convolutions with the zeros between its pixels. 2 threads,
-// 16 images, direct form first: 3x3 with stride 2, 512 -> 512 channels of 14 x 14 pixels 7.9 -> 7.3
-// ms; gradient of 1x1 with stride 2, 256 -> 512 channels of 56 x 56 7.8 -> 7.0, 128 -> 256 of 28 x
-// 28 0.55 -> 0.48; but 32 -> 64 of 16 x 16, 3x3, 0.66 -> 0.74.
+// 16 images, direct form first: 3x3 with stride 2, 512 -> 512 channels of 14 x 14 pixels 7.8 -> 7.5
+// ms; gradient of 1x1 with stride 2, 256 -> 128 channels of 56 x 56, 32 images, 6.8 -> 4.6, 128 ->
+// 256 of 28 x 28 0.54 -> 0.50; but 32 -> 64 of 16 x 16, 3x3, 0.66 -> 0.74.
 bool gathers(const TapGrid& g) {
   const int64_t channels = g.groups == 1 ? min_of(g.C, g.K) : 0;
   if (g.zeros_h * g.zeros_w > 1) return channels >= 32;
