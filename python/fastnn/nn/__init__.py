@@ -25,6 +25,7 @@ from .pooling import (
 )
 from .rnn import GRU, LSTM, RNN
 from .rnn_cell import GRUCell, LSTMCell, RNNCell
+from .squeeze_excitation import SqueezeExcitation
 
 __all__ = [
     "ELU",
@@ -67,6 +68,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softsign",
+    "SqueezeExcitation",
     "Subsampling2d",
     "Tanh",
     "functional",
