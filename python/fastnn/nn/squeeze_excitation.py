@@ -57,5 +57,5 @@ class SqueezeExcitation(Module):
                 f"SqueezeExcitation: x has shape {x.shape}; expected (N, {self.fc1.in_channels}, H, W) or "
                 f"({self.fc1.in_channels}, H, W)"
             )
-        scale = self.fc2(self.activation(self.fc1(self.avgpool(x))))
-        return self.scale_activation(scale) * x
+        scale: Tensor = self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
+        return scale * x
