@@ -169,6 +169,45 @@ struct EmbeddingShape {
   int64_t N, V, D;
 };
 
+// Images x (N, C, H, W), channels-last or else channel by channel: x[n][h][w][c] or x[n][c][h][w].
+// Pixels, which the ops take as void, are T from 0 to 1 or, with `bytes`, uint8_t from 0 to 255,
+// which are calculated with in T and rounded to the nearest.
+struct ImageShape {
+  int64_t N, C, H, W;
+  bool channels_last, bytes;
+};
+
+// What lies around an image: one value a channel, or the image mirrored at its outermost pixels,
+// which reaches H - 1 rows and W - 1 columns far.
+enum class Border : int { fill, reflect };
+
+// Where a window P x Q lies in each image: from row top[n] and column left[n] on, which may be
+// negative; taken from right to left where flip[n].
+struct CropWindows {
+  int64_t P, Q;
+  Border border;
+  const int64_t *top, *left;
+  const uint8_t* flip;  // 0 or not
+};
+
+// A rectangle in each image: rows top to bottom - 1, columns left to right - 1, all inside it.
+struct Box {
+  int64_t top, left, bottom, right;
+};
+
+// What can be done to the colours of an image.
+enum class ColorChange : uint8_t { brightness, contrast, saturation, hue };
+constexpr int64_t color_changes = 4;
+
+// Random words, of which each image has `count`: word i of image n is word i % 4 of what Philox
+// makes of the counter (index[n] % 2^32, index[n] / 2^32, epoch, block + i / 4) and the key `seed`.
+struct ImageDraws {
+  int64_t N, count;
+  uint64_t seed;
+  uint32_t epoch, block;
+  const int64_t* index;
+};
+
 // The optimizers' steps, in PyTorch's order of operations. Each starts from
 //   g = (maximize ? -g : g) + weight_decay * p,
 // and keeps up to three arrays of state for a parameter, named here in the order of OptimizerParam.
@@ -348,6 +387,32 @@ struct Ops {
   void (*adagrad)(const Exec&, const AdagradStep&, int64_t count, const OptimizerParam<T>* params);
   void (*rmsprop)(const Exec&, const RmspropStep&, int64_t count, const OptimizerParam<T>* params);
   void (*adam)(const Exec&, const AdamStep&, int64_t count, const OptimizerParam<T>* params);
+
+  // What data are augmented by. Numbers drawn for an image come in as arrays; fill has one pixel
+  // value a channel.
+  // u[n][i] = (word i of image n + 1/2) / 2^32: uniform between 0 and 1, and never either.
+  void (*augment_uniform)(const Exec&, const ImageDraws&, double* u);
+  // y (N, C, P, Q): the windows.
+  void (*augment_crop)(const Exec&, const ImageShape&, const CropWindows&, const void* fill,
+                       const void* x, void* y);
+  // y = x with each image's box filled.
+  void (*augment_erase)(const Exec&, const ImageShape&, const Box* boxes, const void* fill,
+                        const void* x, void* y);
+  // y[n][c][h][w] = x[n][c] at row m[3] w + m[4] h + m[5] and column m[0] w + m[1] h + m[2], where
+  // m = matrices[n], interpolated between four pixels; those outside x are fill.
+  void (*augment_warp)(const Exec&, const ImageShape&, const T (*matrices)[6], const void* fill,
+                       const void* x, void* y);
+  // y[n][c] = x[n][c] scale[n][c] + offset[n][c], as T or, with y_bytes, rounded to 0 to 255.
+  void (*augment_scale)(const Exec&, const ImageShape&, const T* scale, const T* offset,
+                        const void* x, bool y_bytes, void* y);
+  // Of each image (3 channels: red, green, blue) the changes order[n][0], order[n][1], ..., a
+  // permutation. By the factor f = factors[n][change], and cut to 0 to 1 (255) after each:
+  // brightness: f x;  contrast: f x + (1 - f) mean of grey;  saturation: f x + (1 - f) grey;
+  // hue: turned by f of a circle. Grey is 0.2989 red + 0.587 green + 0.114 blue. A factor that
+  // changes nothing (1, of hue 0) does nothing.
+  size_t (*augment_colors_scratch_bytes)(const ImageShape&, int threads);
+  void (*augment_colors)(const Exec&, const ImageShape&, const T (*factors)[color_changes],
+                         const ColorChange (*order)[color_changes], const void* x, void* y);
 };
 
 // The table in use: the best one that the processor, the operating system and FASTNN_ISA allow, or

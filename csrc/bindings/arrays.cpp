@@ -268,6 +268,19 @@ int64_t integer(const char* op, const char* name, py::handle object, int64_t sma
   return value;
 }
 
+uint64_t seed_argument(const char* op, py::handle object) {
+  if (!PyIndex_Check(object.ptr())) {
+    type_error(op, ": seed is a ", Py_TYPE(object.ptr())->tp_name, "; expected an int");
+  }
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
+  const uint64_t seed = PyLong_AsUnsignedLongLong(index.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    value_error(op, ": seed is ", std::string(py::str(object)), "; expected 0 to 2**64 - 1");
+  }
+  return seed;
+}
+
 Pair pair(const char* op, const char* name, py::handle object, int64_t smallest) {
   if (PyIndex_Check(object.ptr())) {
     const int64_t value = integer(op, name, object, smallest);
@@ -306,7 +319,12 @@ py::array empty_bytes(const char* op, const py::dtype& type, const Shape& shape)
 
 py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, int64_t H,
                               int64_t W) {
-  return allocate_array(op, dtype_of(type), {N, C, H, W}, channels_last_order);
+  return empty_channels_last(op, dtype_of(type), N, C, H, W);
+}
+
+py::array empty_channels_last(const char* op, const py::dtype& type, int64_t N, int64_t C,
+                              int64_t H, int64_t W) {
+  return allocate_array(op, type, {N, C, H, W}, channels_last_order);
 }
 
 py::array empty_like(const char* op, const py::array& a) {

@@ -102,6 +102,8 @@ T* data_or_null(std::optional<py::array>& a) {
 
 // An int from `smallest` to largest_size.
 int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest);
+// A seed of 64 bits.
+uint64_t seed_argument(const char* op, py::handle object);
 // An int, or a pair of them for height and width; each at least `smallest`.
 struct Pair {
   int64_t h, w;
@@ -122,6 +124,8 @@ py::array empty(const char* op, Real type, const Shape& shape);
 py::array empty_bytes(const char* op, const py::dtype& type, const Shape& shape);
 py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, int64_t H,
                               int64_t W);
+py::array empty_channels_last(const char* op, const py::dtype& type, int64_t N, int64_t C,
+                              int64_t H, int64_t W);
 // Of the shape, element type and memory layout of the dense array `a`.
 py::array empty_like(const char* op, const py::array& a);
 
@@ -202,6 +206,7 @@ void bind_arithmetic(py::module_&);
 void bind_activation(py::module_&);
 void bind_dropout(py::module_&);
 void bind_embedding(py::module_&);
+void bind_augment(py::module_&);
 void bind_softmax(py::module_&);
 void bind_loss(py::module_&);
 void bind_lstm(py::module_&);

@@ -4,19 +4,6 @@
 namespace fastnn {
 namespace {
 
-uint64_t seed_argument(const char* op, py::handle object) {
-  if (!PyIndex_Check(object.ptr())) {
-    type_error(op, ": seed is a ", Py_TYPE(object.ptr())->tp_name, "; expected an int");
-  }
-  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(object.ptr()));
-  const uint64_t seed = PyLong_AsUnsignedLongLong(index.ptr());
-  if (PyErr_Occurred()) {
-    PyErr_Clear();
-    value_error(op, ": seed is ", std::string(py::str(object)), "; expected 0 to 2**64 - 1");
-  }
-  return seed;
-}
-
 py::array dropout(py::handle x_object, double p, py::handle seed, bool channels_last_order) {
   const char* const op = "dropout";
   py::array x = real_array(op, "x", x_object, channels_last_order ? 4 : -1);

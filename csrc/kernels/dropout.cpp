@@ -1,11 +1,12 @@
 // y[i] = x[i] * (word[i] < p 2^32 ? 0 : 1 / (1 - p)): element i has a word of 32 random bits that
 // depends on the seed and on i alone, so that backward draws the mask of forward again and none is
-// stored. The words are those of Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random
-// numbers: as easy as 1, 2, 3; 2011) with the seed for its key. A block of 8 counters 8 b ... 8 b +
-// 7 makes the words of 32 elements: 32 b + 16 u + 2 j + v has word 2 u + v of counter 8 b + j,
-// whatever the vectors' width. Dense arrays of n elements; parallel over blocks of elements. Reads
-// and writes one array; 60 operations for 4 words times the 64-bit lanes of a vector.
+// stored. The words are those of Philox (philox.h) with the seed for its key. A block of 8 counters
+// 8 b ... 8 b + 7 makes the words of 32 elements: 32 b + 16 u + 2 j + v has word 2 u + v of counter
+// 8 b + j, whatever the vectors' width. Dense arrays of n elements; parallel over blocks of
+// elements. Reads and writes one array; 60 operations for 4 words times the 64-bit lanes of a
+// vector.
 #include "parallel.h"
+#include "philox.h"
 #include "table.h"
 #include "vec.h"
 
@@ -14,25 +15,16 @@ namespace {
 
 constexpr int64_t block_counters = 8, block_words = 4 * block_counters;
 
-// The words of one block. A lane of 64 bits holds one of the generator's words in its low half;
-// what stands in the high half does not reach any low one.
+// The words of one block.
 FASTNN_INLINE void philox_block(uint64_t seed, uint64_t block, uint32_t* words) {
   for (int64_t first = 0; first < block_counters; first += lanes<double>) {
-    VecU64 x0, x1, x2{}, x3{};
+    PhiloxWords x{};
     for (int64_t j = 0; j < lanes<double>; ++j)
-      x0[j] = block * block_counters + static_cast<uint64_t>(first + j);
-    x1 = x0 >> 32;
-    uint64_t key0 = seed, key1 = seed >> 32;
-    for (int round = 0; round < 10; ++round, key0 += 0x9E3779B9, key1 += 0xBB67AE85) {
-      const VecU64 product0 = multiply_low_halves(x0, 0xD2511F53 - VecU64{});
-      const VecU64 product1 = multiply_low_halves(x2, 0xCD9E8D57 - VecU64{});
-      x0 = (product1 >> 32) ^ x1 ^ key0;
-      x1 = product1;
-      x2 = (product0 >> 32) ^ x3 ^ key1;
-      x3 = product0;
-    }
+      x.word0[j] = block * block_counters + static_cast<uint64_t>(first + j);
+    x.word1 = x.word0 >> 32;
+    x = philox(x, seed);
     const VecU64 low = 0xFFFFFFFF - VecU64{};
-    const VecU64 pairs[] = {(x0 & low) | (x1 << 32), (x2 & low) | (x3 << 32)};
+    const VecU64 pairs[] = {(x.word0 & low) | (x.word1 << 32), (x.word2 & low) | (x.word3 << 32)};
     for (int64_t u = 0; u < 2; ++u)
       std::memcpy(words + 16 * u + 2 * first, &pairs[u], sizeof pairs[u]);
   }

@@ -22,6 +22,8 @@ Ops<T> make_table() {
   fill_activation(t);
   fill_dropout(t);
   fill_embedding(t);
+  fill_augment(t);
+  fill_augment_colors(t);
   fill_softmax(t);
   fill_loss(t);
   fill_lstm(t);

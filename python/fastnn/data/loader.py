@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .transforms import Draws
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
@@ -40,9 +42,8 @@ class DataLoader:
         seed: A non-negative integer for the shuffling; None takes one from the operating system's
             entropy and keeps it in ``loader.seed``.
         transform: What is done to each batch, or where batches are tuples to the first array of
-            them (``fastnn.data.transforms``): a function of the array and of a
-            ``numpy.random.Generator``. What the generator draws depends on ``seed``, the epoch and
-            the number of the batch alone.
+            them (``fastnn.data.transforms``): a function of the array and of ``Draws``, whose
+            random numbers for an item depend on ``seed``, the epoch and the item's index alone.
         prefetch: Batches that a background thread keeps ready. It reads the dataset while the
             caller computes; 0 reads in the caller's thread.
 
@@ -79,7 +80,7 @@ class DataLoader:
                 f"DataLoader: dataset is a {type(dataset).__name__}, expected an object with __len__ and __getitem__"
             )
         if transform is not None and not callable(transform):
-            raise TypeError(f"DataLoader: transform is {transform!r}, expected a function of an array and a generator")
+            raise TypeError(f"DataLoader: transform is {transform!r}, expected a function of an array and draws")
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         self.dataset = dataset
@@ -132,13 +133,13 @@ class DataLoader:
             indices = order[number * step : (number + 1) * step]
             batch = getitems(indices) if getitems else [dataset[i] for i in indices.tolist()]
             batch = _collate(batch) if isinstance(batch, list) else batch
-            yield batch if self.transform is None else self._transformed(self.transform, batch, epoch, number)
+            yield batch if self.transform is None else self._transformed(self.transform, batch, epoch, indices)
 
-    def _transformed(self, transform: Transform, batch: Any, epoch: int, number: int) -> Any:
-        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence(self.seed, spawn_key=(epoch, number))))
+    def _transformed(self, transform: Transform, batch: Any, epoch: int, indices: NDArray[np.int64]) -> Any:
+        draws = Draws(indices, self.seed, epoch)
         if isinstance(batch, tuple):
-            return transform(batch[0], generator), *batch[1:]
-        return transform(batch, generator)
+            return transform(batch[0], draws), *batch[1:]
+        return transform(batch, draws)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         n = len(self.dataset)
