@@ -1,4 +1,4 @@
-// Direct convolution on the tile of gemm.h. Both of its engines read images through strips: the
+// Direct convolution on the tile of tile.h. Both of its engines read images through strips: the
 // input rows that some output rows need, with the padding made real, so that every tap of every
 // pixel is one address.
 #pragma once

@@ -9,6 +9,7 @@
 // rows. 2 N P Q K G taps operations; reads x from memory once and from L2 once a row of taps,
 // writes y once.
 #include "conv2d.h"
+#include "epilogue.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
@@ -238,9 +239,10 @@ class Plan {
   static constexpr int fit = (vector_registers - 1) / (G + 1), most = fit < 8 ? fit : 8;
   static constexpr int half = most > 1 ? most / 2 : 1;
 
-  // False where no code is made for such taps.
+  // False where no code is made for such taps; each kind of them is some hundred instructions, so
+  // there is none for double.
   bool columns(const Row<T>& t) const {
-    if constexpr (G <= 2) {
+    if constexpr (G <= 2 && sizeof(T) == sizeof(float)) {
       if (g.taps_w.spacing == 1 && g.step_w == 1) return columns_of_step<1>(t);
       if (g.taps_w.spacing == 1 && g.step_w == 2) return columns_of_step<2>(t);
     }

@@ -147,6 +147,7 @@ class Plan {
                        most_taps = fit < most_chunk ? fit : most_chunk;
   // Rows of taps at once: enough sums that do not wait for each other, and dy is read less often.
   static constexpr int most_rows(int taps) {
+    if (sizeof(T) == sizeof(double)) return 1;  // each form is some hundred instructions
     const int rows = (vector_registers == 32 ? 16 : 12) / (G * taps);
     return rows < 1 ? 1 : rows > 3 ? 3 : rows;
   }

@@ -4,6 +4,7 @@
 // taps whose rows lie in the padding; the tile keeps 14 pixels x 32 channels in registers over all
 // taps and reads x from L1 or L2, the weight panel from L2.
 #include "conv2d_packed.h"
+#include "epilogue.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
@@ -115,7 +116,7 @@ struct Plan {
                                            ? Ahead<T>{nullptr, 0}
                                            : Ahead<T>::share(next, p1 - p0, piece, g.step_h * row,
                                                              call, calls, max_of(1, steps));
-            run_tile<T, false, true>(
+            run_tile<T>(
                 rows,
                 {.a = from + (p - p0) * g.step_h * strip.row_stride() + q * g.step_w * strip.pixel +
                       block * weights.c_block,
@@ -132,7 +133,8 @@ struct Plan {
                  .end = block == weights.c_blocks - 1 ? part_of(epilogue, k, at) : Epilogue<T>{},
                  .streaming = streaming,
                  .ahead = ahead,
-                 .ahead_step = step});
+                 .ahead_step = step},
+                TileForm::long_rows);
             q = end_q;
           }
         }

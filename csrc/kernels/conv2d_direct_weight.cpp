@@ -139,11 +139,8 @@ struct Plan {
           .ahead = next,
           .ahead_step = step};
       const int64_t tile_height = tile_begin(rows, tiles, tile + 1) - row;
-      if (in_place && K % lanes<T> != 0) {
-        run_tile<T, true>(tile_height, args);
-      } else {
-        run_tile<T>(tile_height, args);
-      }
+      run_tile<T>(tile_height, args,
+                  in_place && K % lanes<T> != 0 ? TileForm::partial_b : TileForm::general);
     }
   }
 

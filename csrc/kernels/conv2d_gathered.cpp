@@ -6,6 +6,7 @@
 // them. Parallel over grid rows, blocks of pixels and of panels. 2 N P Q K C taps operations, less
 // those of taps whose rows lie in the padding; copies x once for each tap and 256 output channels.
 #include "conv2d_packed.h"
+#include "epilogue.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {

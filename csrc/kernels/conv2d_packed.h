@@ -1,4 +1,4 @@
-// The weights of a TapGrid as the tile of gemm.h reads them: [group][panel of k][block of
+// The weights of a TapGrid as the tile of tile.h reads them: [group][panel of k][block of
 // c][tap][c] [k].
 #pragma once
 

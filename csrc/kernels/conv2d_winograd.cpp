@@ -8,6 +8,7 @@
 // core took 2 of 8 ms on 32,512,7). A block of V and M stays in L2 while U comes from L3; where U,
 // four times the weights, does not fit that, a block is as large as L3 allows.
 #include "conv2d.h"
+#include "epilogue.h"
 #include "winograd.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -67,7 +68,7 @@ constexpr int64_t most_cached_u = 16 << 20, most_cached_v = 12 << 20;  // bytes 
 constexpr int64_t most_cached_y = 4 << 20;
 
 // m[i][j] = sum over c < C of v[i][c] u[c][j] for MR tiles and NV vectors, v in chunks. The tile of
-// gemm.h without an epilogue, which would weigh beside so few channels.
+// tile.h without an epilogue, which would weigh beside so few channels.
 template <int NV, int MR>
 void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile) {
   V sums[MR][NV];

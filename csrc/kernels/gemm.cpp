@@ -4,6 +4,7 @@
 // for another or reads from another's cache. 2 M N K operations; reads a once for each 256 columns,
 // b about once, c once for each KC of the reduction. Few rows and long reductions have forms of
 // their own.
+#include "epilogue.h"
 #include "pack.h"
 #include "table.h"
 

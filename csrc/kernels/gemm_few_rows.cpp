@@ -152,11 +152,8 @@ void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, cons
                                    .ahead = ahead,
                                    .ahead_step = s.b_row};
             const int64_t rows = tile_begin(s.M, tiles, t + 1) - row;
-            if (args.columns % L == 0) {
-              run_tile<T>(rows, args);
-            } else {
-              run_tile<T, true>(rows, args);
-            }
+            run_tile<T>(rows, args,
+                        args.columns % L == 0 ? TileForm::general : TileForm::partial_b);
           }
         }
         k0 += all.k;

@@ -1,4 +1,4 @@
-// Copies of blocks of a matrix into memory that suits the tile of gemm.h.
+// Copies of blocks of a matrix into memory that suits the tile of tile.h.
 #pragma once
 
 #include "gemm.h"
