@@ -1,4 +1,4 @@
-// What becomes of sums before they are written (Epilogue in fastnn.h), a vector of columns at a time.
+// What becomes of sums before they are written (Epilogue in fastnn.h), vector by vector.
 #pragma once
 
 #include "vec.h"

@@ -1,5 +1,4 @@
-// All tiles, in one file: each is some hundred unrolled instructions, of which the kernels share one
-// copy.
+// All tiles, compiled once: each is some hundred unrolled instructions.
 #include "tile.h"
 
 #include "epilogue.h"
