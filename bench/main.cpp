@@ -93,6 +93,7 @@ int main(int argc, char** argv) {
   bench::add_gemm();
   bench::add_conv2d();
   bench::add_linear();
+  bench::add_rnn();
   bench::add_pool2d();
   bench::add_arithmetic();
   bench::add_batchnorm();
