@@ -5,7 +5,7 @@ from .batchnorm import batch_norm
 from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from .dropout import dropout, dropout2d
 from .embedding import embedding
-from .linear import linear
+from .linear import bilinear, linear
 from .loss import cross_entropy, mse_loss
 from .pooling import (
     adaptive_avg_pool1d,
@@ -18,6 +18,7 @@ from .pooling import (
     max_pool2d,
 )
 from .rnn import gru, lstm, rnn
+from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .softmax import log_softmax, softmax
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -46,6 +49,8 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "mse_loss",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "rnn",
     "sigmoid",

@@ -4,14 +4,15 @@ from ..tensor import Parameter
 from . import functional, init, utils
 from .activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softsign, Tanh
 from .batchnorm import BatchNorm1d, BatchNorm2d
-from .container import ModuleList, Sequential
+from .container import ModuleDict, ModuleList, Sequential
 from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
-from .flatten import Flatten
-from .linear import Linear
+from .flatten import ChannelShuffle, Flatten, PixelShuffle, PixelUnshuffle, Unflatten
+from .linear import Bilinear, Identity, Linear
 from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
+from .parameter_container import ParameterDict, ParameterList
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -41,6 +42,8 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
+    "ChannelShuffle",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -51,6 +54,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "GRUCell",
+    "Identity",
     "LSTMCell",
     "LeakyReLU",
     "Linear",
@@ -59,8 +63,13 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RNNCell",
     "ReLU",
     "Sequential",
@@ -71,6 +80,7 @@ __all__ = [
     "SqueezeExcitation",
     "Subsampling2d",
     "Tanh",
+    "Unflatten",
     "functional",
     "init",
     "utils",

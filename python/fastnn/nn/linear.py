@@ -1,8 +1,9 @@
-"""Fully connected layers."""
+"""Fully connected layers, and the one that does nothing."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from .. import functional as F
 from .. import ops
@@ -56,3 +57,70 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """The sizes."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """y[o] = sum of x1[i] * weight[o, i, j] * x2[j] + bias[o]: (..., in1_features), (..., in2_features) -> (..., O).
+
+    Args:
+        in1_features: size of each first input sample.
+        in2_features: size of each second input sample.
+        out_features: O, size of each output sample.
+        bias: whether there is a bias.
+
+    Attributes:
+        weight: (out_features, in1_features, in2_features), initialised as in PyTorch: uniform in
+            +-1 / sqrt(in1_features).
+        bias: (out_features,) or None, initialised in the same interval.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import nn
+        >>> nn.Bilinear(20, 30, 40)(fastnn.ones(128, 20), fastnn.ones(128, 30)).shape
+        (128, 40)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(self, in1_features: int, in2_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.in1_features = checked_size("Bilinear: in1_features", in1_features)
+        self.in2_features = checked_size("Bilinear: in2_features", in2_features)
+        self.out_features = checked_size("Bilinear: out_features", out_features)
+        self.weight = Parameter(ops.empty((self.out_features, self.in1_features, self.in2_features)))
+        self.register_parameter("bias", Parameter(ops.empty((self.out_features,))) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws weight and bias anew."""
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """(..., in1_features), (..., in2_features) -> (..., out_features)."""
+        return F.bilinear(x1, x2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+class Identity(Module):
+    """Returns its input.
+
+    Args:
+        args, kwargs: ignored, so that it can stand in for any layer.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Any) -> Any:
+        """The input itself."""
+        return x
