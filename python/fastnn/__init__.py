@@ -20,7 +20,7 @@ from .random import default_generator, get_rng_state, manual_seed, rand, randn, 
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
-    from . import data, datasets, functional, models, nn, optim, tasks, training
+    from . import data, datasets, functional, models, nn, optim, preprocessing, tasks, training
     from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
@@ -56,6 +56,7 @@ __all__ = [
     "ones_like",
     "ops",
     "optim",
+    "preprocessing",
     "rand",
     "randn",
     "record",
@@ -71,7 +72,7 @@ __all__ = [
     "zeros_like",
 ]
 
-_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "tasks", "training")
+_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "preprocessing", "tasks", "training")
 _FROM_SERIALIZATION = ("load", "load_metadata", "save")
 
 
