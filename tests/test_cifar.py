@@ -1,6 +1,7 @@
-"""fastnn.datasets.CIFAR10: both file formats, normalisation, errors; and the real data set where it is there."""
+"""fastnn.datasets.CIFAR10 and CIFAR100: all file formats, normalisation, errors; the real data where they are there."""
 
 import io
+import pickle
 import sys
 import tarfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastnn.data import DataLoader
-from fastnn.datasets import CIFAR10
+from fastnn.datasets import CIFAR10, CIFAR100
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -40,6 +41,158 @@ def test_binary_files(tmp_path, below):
         np.testing.assert_array_equal(data.labels, labels[part])
         assert data.labels.dtype == np.int64
         assert len(data) == len(labels[part])
+
+
+def write_pickles(folder, protocol=2, text=str):
+    """The five files of the "python version" of CIFAR-10 with 4 images each, and one of 3."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = random_images(23)
+    labels = np.random.default_rng(1).integers(0, 10, 23)
+    for i, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        part = slice(4 * i, 4 * i + 4)
+        batch = {"batch_label": name, "labels": labels[part].tolist(), "data": images[part].reshape(-1, 3072)}
+        batch["filenames"] = [f"{n}.png" for n in range(len(images[part]))]
+        (folder / name).write_bytes(pickle.dumps({text(key): value for key, value in batch.items()}, protocol))
+    return images, labels
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("text", [str, str.encode])
+def test_pickles(tmp_path, protocol, text, monkeypatch):
+    images, labels = write_pickles(tmp_path / "cifar-10-batches-py", protocol, text)
+    monkeypatch.setattr(pickle, "Unpickler", None)
+    for train, part in ((True, slice(0, 20)), (False, slice(20, 23))):
+        data = CIFAR10(tmp_path, train)
+        np.testing.assert_array_equal(data.images, images[part].transpose(0, 2, 3, 1))
+        np.testing.assert_array_equal(data.labels, labels[part])
+        assert (data.images.dtype, data.labels.dtype) == (np.uint8, np.int64)
+
+
+def python_2(images, labels):
+    """A batch as Python 2 has pickled it: strings of bytes."""
+    n = len(images)
+
+    def name(text):
+        return b"U" + bytes([len(text)]) + text.encode()
+
+    content = images.tobytes()
+    return b"".join(
+        (
+            *(b"\x80\x02}q\x01(", name("batch_label"), name("testing batch 1 of 1"), name("labels"), b"]q\x02("),
+            *(b"K" + bytes([label]) for label in labels),
+            *(
+                b"e",
+                name("data"),
+                b"cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85U\x01b\x87R(",
+            ),
+            *(
+                b"K\x01K",
+                bytes([n]),
+                b"M\x00\x0c\x86cnumpy\ndtype\nq\x05U\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xff",
+            ),
+            *(b"J\xff\xff\xff\xffK\x00tb\x89T", len(content).to_bytes(4, "little"), content, b"tb"),
+            *(name("filenames"), b"]q\x06(", *(name("a.png") for _ in range(n)), b"eu."),
+        )
+    )
+
+
+def test_pickles_of_python_2(tmp_path):
+    images, labels = random_images(5), [3, 0, 9, 1, 2]
+    content = python_2(images, labels)
+    assert pickle.loads(content, encoding="latin-1")["labels"] == labels  # it is what it is meant to be
+    (tmp_path / "test_batch").write_bytes(content)
+    data = CIFAR10(tmp_path, train=False)
+    np.testing.assert_array_equal(data.images, images.transpose(0, 2, 3, 1))
+    assert data.labels.tolist() == labels
+
+
+class Evil:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('executed')",)
+
+
+BATCH = {"data": np.zeros((2, 3072), np.uint8), "labels": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            pickle.dumps(BATCH | {"data": Evil()}, 2),
+            "test_batch is damaged: .*refers to '__builtin__ exec', expected arrays",
+        ),
+        (pickle.dumps(BATCH | {"data": {1}}, 4), "has the instruction EMPTY_SET"),
+        (pickle.dumps(BATCH, 2)[:-400], "is damaged: the pickle cannot be read"),
+        (pickle.dumps([BATCH], 2), "it holds a list, expected a dict"),
+        (b"", "is damaged"),
+        (b"cbuiltins\nexec\n.", "refers to 'builtins exec'"),
+        (pickle.dumps({"labels": [1]}, 2), r"holds NoneType as data, expected uint8 \(N, 3072\)"),
+        (pickle.dumps(BATCH | {"data": np.zeros((2, 3072))}, 2), r"holds float64 \(2, 3072\) as data"),
+        (pickle.dumps(BATCH | {"labels": [1]}, 2), "holds no list of 2 integers as labels"),
+        (pickle.dumps(BATCH | {"labels": [1, "2"]}, 2), "holds no list of 2 integers as labels"),
+        (pickle.dumps(BATCH | {"labels": [1, -1]}, 2), "holds label -1, expected 0 to 9"),
+        (pickle.dumps(BATCH | {"labels": [1, 10]}, 2), "holds label 10, expected 0 to 9"),
+    ],
+)
+def test_damaged_and_hostile_pickles(tmp_path, content, message):
+    (tmp_path / "test_batch").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"CIFAR10: .*test_batch .*{message}|CIFAR10: .*{message}"):
+        CIFAR10(tmp_path, train=False)
+
+
+def test_pickles_cut_anywhere_are_errors(tmp_path):
+    content = pickle.dumps(BATCH | {"data": np.zeros((2, 3072), np.uint8)}, 2)
+    for length in (*range(0, 200, 7), *range(len(content) - 100, len(content), 3)):
+        (tmp_path / "test_batch").write_bytes(content[:length])
+        with pytest.raises(ValueError, match="test_batch is damaged"):
+            CIFAR10(tmp_path, train=False)
+
+
+def test_cifar100(tmp_path):
+    assert len(set(CIFAR100.classes)) == 100
+    assert list(CIFAR100.classes) == sorted(CIFAR100.classes)
+    images = random_images(9)
+    generator = np.random.default_rng(0)
+    coarse, fine = generator.integers(0, 20, 9), generator.integers(0, 100, 9)
+    records = np.concatenate([np.stack([coarse, fine], 1).astype(np.uint8), images.reshape(-1, 3072)], axis=1)
+    batch = {"fine_labels": fine.tolist(), "coarse_labels": coarse.tolist(), "data": images.reshape(-1, 3072)}
+    for name, content in (
+        ("cifar-100-binary/test.bin", records.tobytes()),
+        ("cifar-100-python/test", pickle.dumps(batch, 2)),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir()
+        path.write_bytes(content)
+        data = CIFAR100(tmp_path, train=False)
+        np.testing.assert_array_equal(data.images, images.transpose(0, 2, 3, 1))
+        np.testing.assert_array_equal(data.labels, fine)
+        x, label = data[2]
+        mean, std = (np.reshape(v, (3, 1, 1)) for v in (CIFAR100.mean, CIFAR100.std))
+        np.testing.assert_allclose(x, (images[2] / 255 - mean) / std, atol=1e-6)
+        assert label == fine[2]
+        with tarfile.open(tmp_path / (path.parent.name + ".tar.gz"), "w:gz") as archive:
+            archive.add(path, path.parent.name + "/" + path.name)
+        path.unlink()
+        np.testing.assert_array_equal(CIFAR100(tmp_path, train=False).images, data.images)
+        with pytest.raises(ValueError, match=rf"CIFAR100: .*{path.parent.name}.tar.gz: train\S* is not in the archive"):
+            CIFAR100(tmp_path)
+        (tmp_path / (path.parent.name + ".tar.gz")).unlink()
+    with pytest.raises(FileNotFoundError, match=r"CIFAR100: neither train.bin, train, cifar-100-binary.tar.gz nor"):
+        CIFAR100(tmp_path)
+
+
+def test_archives_of_pickles(tmp_path):
+    images, labels = write_pickles(tmp_path / "files")
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        for path in sorted((tmp_path / "files").iterdir(), reverse=True):
+            archive.add(path, "cifar-10-batches-py/" + path.name)
+    data = CIFAR10(tmp_path)
+    np.testing.assert_array_equal(data.images, images[:20].transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(data.labels, labels[:20])
+    content = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"CIFAR10: .*cifar-10-python.tar.gz: data_batch_1 is damaged"):
+        CIFAR10(tmp_path)
 
 
 def test_items_and_batches(tmp_path):
@@ -117,7 +270,10 @@ def test_where_it_looks(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="CIFAR10: no root is given and FASTNN_DATA_DIR is not set"):
         CIFAR10()
     monkeypatch.setenv("FASTNN_DATA_DIR", str(tmp_path))
-    message = r"neither data_batch_1.bin to data_batch_5.bin nor cifar10-jpeg.tar.gz is in one of: .*cifar10"
+    message = (
+        r"neither data_batch_1.bin to data_batch_5.bin, data_batch_1 to data_batch_5, cifar-10-binary.tar.gz, "
+        r"cifar-10-python.tar.gz nor cifar10-jpeg.tar.gz is in one of: .*cifar10"
+    )
     with pytest.raises(FileNotFoundError, match=message):
         CIFAR10()
     write_binary(tmp_path / "cifar10", per_file=1)

@@ -10,7 +10,8 @@ import traceback
 import numpy as np
 import pytest
 
-from fastnn.data import ArrayDataset, DataLoader, Dataset, Subset
+import fastnn
+from fastnn.data import ArrayDataset, ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, random_split
 
 # --- datasets --------------------------------------------------------------------------------
 
@@ -184,6 +185,61 @@ def test_loader_accepts_numpy_integers_and_a_seed_without_shuffle():
     loader = DataLoader(numbers(4), np.int32(3), seed=np.uint8(7))
     assert (loader.batch_size, loader.seed) == (3, 7)
     assert epoch(loader) == [[0, 1, 2], [3]]
+
+
+# --- ConcatDataset, random_split ---------------------------------------------------------------
+
+
+def test_concat_dataset():
+    both = ConcatDataset([[1, 2, 3], [], Subset([7, 8, 9], [2, 0])])
+    assert both.cumulative_sizes == [3, 3, 5]
+    assert [both[i] for i in range(5)] == [1, 2, 3, 9, 7]
+    assert [both[i] for i in range(-5, 0)] == [1, 2, 3, 9, 7]
+    assert [batch.tolist() for batch in DataLoader(both, 2)] == [[1, 2], [3, 9], [7]]
+    for index in (5, -6):
+        with pytest.raises(IndexError, match=f"ConcatDataset: index {index} is out of range for 5 items"):
+            both[index]
+    with pytest.raises(ValueError, match="ConcatDataset: datasets is empty"):
+        ConcatDataset([])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [
+        ([7, 3], [7, 3]),
+        ([10], [10]),
+        ([0, 10], [0, 10]),
+        ([0.5, 0.25, 0.25], [6, 2, 2]),
+        ([0.33, 0.67], [4, 6]),
+        ([1.0], [10]),
+    ],
+)
+def test_random_split(lengths, sizes):
+    parts = random_split(list(range(10)), lengths, generator=3)
+    assert [len(part) for part in parts] == sizes
+    items = [item for part in parts for item in part]
+    assert sorted(items) == list(range(10))
+    assert [item for part in random_split(list(range(10)), lengths, np.random.default_rng(3)) for item in part] == items
+
+
+def test_random_split_repeats_with_the_seed_of_the_library():
+    state = fastnn.get_rng_state()
+    splits = []
+    for seed in (1, 1, 2):
+        fastnn.manual_seed(seed)
+        splits.append(random_split(list(range(100)), [0.8, 0.2])[1].indices.tolist())
+    fastnn.set_rng_state(state)
+    assert splits[0] == splits[1] != splits[2]
+
+
+@pytest.mark.parametrize("lengths", [[5, 4], [11, -1], [0.5, 0.6], [5.5, 4.5], []])
+def test_random_split_rejects(lengths):
+    with pytest.raises(ValueError, match=r"random_split: lengths are .*, expected numbers of items that sum to 10"):
+        random_split(list(range(10)), lengths)
+
+
+def test_tensor_dataset_is_pytorchs_name():
+    assert TensorDataset is ArrayDataset
 
 
 # --- DataLoader: order -----------------------------------------------------------------------
@@ -468,7 +524,8 @@ def test_nested_and_interleaved_iterators():
 PREAMBLE = """
 import os, signal, sys, threading
 import numpy as np
-from fastnn.data import ArrayDataset, DataLoader
+import fastnn
+from fastnn.data import ArrayDataset, ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, random_split
 loader = DataLoader(ArrayDataset(np.arange(100_000)), batch_size=10)
 batches = iter(loader)
 next(batches)

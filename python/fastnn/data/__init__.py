@@ -1,7 +1,7 @@
 """Datasets, batches and the idx file format."""
 
 from . import transforms
-from .dataset import ArrayDataset, Dataset, Subset
+from .dataset import ArrayDataset, ConcatDataset, Dataset, Subset, TensorDataset, random_split
 from .idx import read_idx, write_idx
 from .loader import DataLoader
 from .sequences import TokenStreams, Windows
@@ -10,11 +10,14 @@ from .text import Characters
 __all__ = [
     "ArrayDataset",
     "Characters",
+    "ConcatDataset",
     "DataLoader",
     "Dataset",
     "Subset",
+    "TensorDataset",
     "TokenStreams",
     "Windows",
+    "random_split",
     "read_idx",
     "transforms",
     "write_idx",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
+from ..random import default_generator
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ArrayDataset", "Dataset", "Subset"]
+__all__ = ["ArrayDataset", "ConcatDataset", "Dataset", "Subset", "TensorDataset", "random_split"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -83,6 +86,80 @@ class ArrayDataset(Dataset[tuple[Any, ...]]):
 
     def __getitems__(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         return tuple(a[indices] for a in self.arrays)
+
+
+TensorDataset = ArrayDataset  # PyTorch's name
+
+
+class ConcatDataset(Dataset[T_co]):
+    """Data sets one after the other, as PyTorch's ``ConcatDataset``.
+
+    Args:
+        datasets: One or more data sets, whose items are alike.
+
+    Attributes:
+        cumulative_sizes: For each data set, the number of items up to its end.
+
+    Raises:
+        ValueError: There are no data sets.
+
+    Example:
+        >>> from fastnn.data import ConcatDataset
+        >>> both = ConcatDataset(["abc", "de"])
+        >>> len(both), both[3], both[-1]
+        (5, 'd', 'e')
+    """
+
+    def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
+        self.datasets: list[Dataset[T_co]] = list(datasets)
+        if not self.datasets:
+            raise ValueError("ConcatDataset: datasets is empty, expected one or more")
+        self.cumulative_sizes: list[int] = np.cumsum([len(dataset) for dataset in self.datasets]).tolist()
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+    def __getitem__(self, index: int) -> T_co:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"ConcatDataset: index {index} is out of range for {len(self)} items")
+        place = index % len(self)
+        which = bisect_right(self.cumulative_sizes, place)
+        return self.datasets[which][place - (self.cumulative_sizes[which] - len(self.datasets[which]))]
+
+
+def random_split(dataset: Dataset[T_co], lengths: Sequence[float], generator: Any = None) -> list[Subset[T_co]]:
+    """Deals out the items of a data set at random, as PyTorch's ``random_split``.
+
+    Args:
+        dataset: The data set.
+        lengths: The number of items of each part, or fractions that sum to 1; what rounding down leaves over goes to
+            the first parts, one item to each.
+        generator: A ``numpy.random.Generator``, or a seed for one; None takes that of ``fastnn.manual_seed``.
+
+    Returns:
+        A ``Subset`` for each length.
+
+    Raises:
+        ValueError: The lengths do not sum to the number of items, or one is negative.
+
+    Example:
+        >>> from fastnn.data import random_split
+        >>> train, test = random_split(range(10), [0.75, 0.25], generator=0)
+        >>> len(train), len(test), sorted([*train, *test]) == list(range(10))
+        (8, 2, True)
+    """
+    n = len(dataset)
+    if abs(sum(lengths) - 1) < 1e-9 and all(0 <= length <= 1 for length in lengths):
+        sizes = [int(n * length) for length in lengths]
+        for i in range(n - sum(sizes)):
+            sizes[i % len(sizes)] += 1
+    else:
+        sizes = [int(length) for length in lengths]
+    if sum(sizes) != n or min(sizes, default=0) < 0 or (max(lengths) > 1 and sizes != list(lengths)):
+        raise ValueError(f"random_split: lengths are {list(lengths)}, expected numbers of items that sum to {n}")
+    draw = default_generator() if generator is None else np.random.default_rng(generator)
+    parts = np.split(draw.permutation(n), np.cumsum(sizes[:-1], dtype=int)) if sizes else []
+    return [Subset(dataset, part) for part in parts]
 
 
 class Subset(Dataset[T_co]):

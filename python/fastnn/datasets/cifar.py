@@ -1,4 +1,4 @@
-"""CIFAR-10: 32x32 colour images of ten kinds of animals and vehicles.
+"""CIFAR-10 and CIFAR-100: 32x32 colour images of ten and of a hundred kinds of things.
 
 A. Krizhevsky, Learning multiple layers of features from tiny images, 2009.
 """
@@ -7,81 +7,61 @@ from __future__ import annotations
 
 import operator
 import os
-import tarfile
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from ..data import Dataset
 from ..data.transforms import Compose, RandomCrop, RandomHorizontalFlip
+from .cifar_files import Format, binary, find, pickled, read_jpeg_archive
 from .roots import search_roots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CIFAR10"]
+__all__ = ["CIFAR10", "CIFAR100"]
 
-_ARCHIVE = "cifar10-jpeg.tar.gz"
-_RECORD = 1 + 3 * 32 * 32  # bytes of a label and an image in the binary files
+Numbers = tuple[float, float, float]
 
 
-class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
-    """The CIFAR-10 images, read from the binary files or from an archive of JPEG files.
+def _augment(mean: Numbers, std: Numbers) -> Compose:
+    black = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    return Compose((RandomCrop(32, padding=4, fill=black), RandomHorizontalFlip()))
 
-    Items are ``(image, label)``: float32 ``(3, 32, 32)``, normalised as ``normalize`` does, and int64. Any number of
-    images is accepted, so files with a part of CIFAR-10 work. Batches are channels-last in memory.
 
-    Args:
-        root: The folder of the "binary version" that the CIFAR website offers (``data_batch_1.bin`` to
-            ``data_batch_5.bin`` and ``test_batch.bin``), one that holds it as ``cifar-10-batches-bin``, or one that
-            holds ``cifar10-jpeg.tar.gz`` with ``train/<class>/*.jpg`` and ``test/<class>/*.jpg`` (needs Pillow). None
-            looks in ``$FASTNN_DATA_DIR`` and ``$FASTNN_DATA_DIR/cifar10``.
-        train: The 50,000 training images; otherwise the 10,000 test images.
+class _Cifar(Dataset[tuple["NDArray[np.float32]", np.int64]]):
+    """What the two data sets share."""
 
-    Attributes:
-        images: uint8 ``(N, 32, 32, 3)``, red, green and blue.
-        labels: int64 ``(N,)``, positions in ``classes``.
-        augment: What residual networks are trained with, as a ``DataLoader``'s transform: a random crop from the image
-            with four black pixels around, and half of the images turned round (He et al., 2016, section 4.2).
-
-    Raises:
-        FileNotFoundError: The files are not there; the message lists the folders looked in.
-        ImportError: Pillow is not installed.
-        ValueError: A file is corrupted or does not hold images of 32x32 pixels and their labels.
-    """
-
-    classes: ClassVar[tuple[str, ...]] = (
-        *("airplane", "automobile", "bird", "cat", "deer"),
-        *("dog", "frog", "horse", "ship", "truck"),
-    )
-    mean: ClassVar[tuple[float, float, float]] = (0.4914, 0.4822, 0.4465)
-    std: ClassVar[tuple[float, float, float]] = (0.2470, 0.2435, 0.2616)
-
-    augment: ClassVar[Compose] = Compose(
-        (
-            RandomCrop(32, padding=4, fill=tuple(-m / s for m, s in zip(mean, std, strict=True))),
-            RandomHorizontalFlip(),
-        )
-    )
+    classes: ClassVar[tuple[str, ...]]
+    mean: ClassVar[Numbers]
+    std: ClassVar[Numbers]
+    augment: ClassVar[Compose]
+    _folder: ClassVar[str]
+    _formats: ClassVar[tuple[Format, ...]]
+    _jpeg_archive: ClassVar[str | None] = None
 
     def __init__(self, root: str | os.PathLike[str] | None = None, train: bool = True) -> None:
-        self.images: NDArray[np.uint8]
-        self.labels: NDArray[np.int64]
-        names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-        roots = search_roots("CIFAR10", root, "cifar10")
-        folders = [folder for base in roots for folder in (base, os.path.join(base, "cifar-10-batches-bin"))]
-        for folder in folders:
-            paths = [os.path.join(folder, name) for name in names]
-            if all(map(os.path.isfile, paths)):
-                self.images, self.labels = _read_binary(paths)
-                return
-            archive = os.path.join(folder, _ARCHIVE)
-            if os.path.isfile(archive):
-                self.images, self.labels = _read_archive(archive, "train" if train else "test", self.classes)
-                return
+        name = type(self).__name__
+        folders = search_roots(name, root, self._folder)
+        try:
+            self.images, self.labels = self._read(folders, train)
+        except (ValueError, ImportError) as error:
+            raise type(error)(f"{name}: {error}") from error
+
+    def _read(self, folders: list[str], train: bool) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        for form in self._formats:
+            found = find(folders, form, train, len(self.classes))
+            if found is not None:
+                return found
+        archives = [os.path.join(folder, self._jpeg_archive) for folder in folders if self._jpeg_archive]
+        for archive in filter(os.path.isfile, archives):
+            return read_jpeg_archive(archive, "train" if train else "test", self.classes)
+        files = [form.train if train else form.test for form in self._formats]
+        names = [names[0] + (f" to {names[-1]}" if len(names) > 1 else "") for names in files]
+        names += [form.archive for form in self._formats]
+        names += [self._jpeg_archive] if self._jpeg_archive else []
         raise FileNotFoundError(
-            f"CIFAR10: neither {names[0]}{' to ' + names[-1] if train else ''} nor {_ARCHIVE} is in one of: "
-            + ", ".join(folders)
+            f"{type(self).__name__}: neither {', '.join(names[:-1])} nor {names[-1]} is in one of: {', '.join(folders)}"
         )
 
     def __len__(self) -> int:
@@ -96,7 +76,7 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
 
     @classmethod
     def normalize(cls, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What a model trained on CIFAR-10 expects: ``(images / 255 - mean) / std``, channel by channel.
+        """What a model trained on this data set expects: ``(images / 255 - mean) / std``, channel by channel.
 
         Args:
             images: uint8 ``(N, 32, 32, 3)``, or one image ``(32, 32, 3)``.
@@ -115,10 +95,10 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
             array([2.059, 2.126, 2.116], dtype=float32)
         """
         if images.dtype != np.uint8:
-            raise TypeError(f"CIFAR10.normalize: images have dtype {images.dtype}, expected uint8")
+            raise TypeError(f"{cls.__name__}.normalize: images have dtype {images.dtype}, expected uint8")
         if images.ndim not in (3, 4) or images.shape[-3:] != (32, 32, 3):
             raise ValueError(
-                f"CIFAR10.normalize: images have shape {images.shape}, expected (N, 32, 32, 3) or (32, 32, 3)"
+                f"{cls.__name__}.normalize: images have shape {images.shape}, expected (N, 32, 32, 3) or (32, 32, 3)"
             )
         # For a whole row of pixels at once, which is six times as fast as for three channels.
         mean, std = np.tile(cls.mean, 32), np.tile(cls.std, 32)
@@ -128,48 +108,89 @@ class CIFAR10(Dataset[tuple["NDArray[np.float32]", np.int64]]):
         return x.reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
 
 
-def _read_binary(paths: list[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    parts = []
-    for path in paths:
-        content = np.fromfile(path, np.uint8)
-        if content.size == 0 or content.size % _RECORD:
-            raise ValueError(f"CIFAR10: {path} holds {content.size} bytes, expected a multiple of {_RECORD}")
-        records = content.reshape(-1, _RECORD)
-        if records[:, 0].max() > 9:
-            raise ValueError(f"CIFAR10: {path} holds label {records[:, 0].max()}, expected 0 to 9")
-        parts.append(records)
-    records = np.concatenate(parts)
-    images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(images), records[:, 0].astype(np.int64)
+class CIFAR10(_Cifar):
+    """The CIFAR-10 images.
+
+    Items are ``(image, label)``: float32 ``(3, 32, 32)``, normalised as ``normalize`` does, and int64. Any number of
+    images is accepted, so files with a part of CIFAR-10 work. Batches are channels-last in memory.
+
+    Args:
+        root: The folder of the files that the CIFAR website offers, "binary version" (``data_batch_1.bin`` to
+            ``data_batch_5.bin`` and ``test_batch.bin``) or "python version" (``data_batch_1`` and so on, which are read
+            without pickle), or one that holds them in a folder or an archive with the name from there
+            (``cifar-10-batches-bin``, ``cifar-10-python.tar.gz``), or one that holds ``cifar10-jpeg.tar.gz`` with
+            ``train/<class>/*.jpg`` and ``test/<class>/*.jpg`` (needs Pillow). None looks in ``$FASTNN_DATA_DIR`` and
+            ``$FASTNN_DATA_DIR/cifar10``.
+        train: The 50,000 training images; otherwise the 10,000 test images.
+
+    Attributes:
+        images: uint8 ``(N, 32, 32, 3)``, red, green and blue.
+        labels: int64 ``(N,)``, positions in ``classes``.
+        augment: What residual networks are trained with, as a ``DataLoader``'s transform: a random crop from the image
+            with four black pixels around, and half of the images turned round (He et al., 2016, section 4.2).
+
+    Raises:
+        FileNotFoundError: The files are not there; the message lists the folders looked in.
+        ImportError: Pillow is not installed.
+        ValueError: A file is corrupted or does not hold images of 32x32 pixels and their labels.
+    """
+
+    classes = (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    mean = (0.4914, 0.4822, 0.4465)
+    std = (0.2470, 0.2435, 0.2616)
+    augment = _augment(mean, std)
+    _folder = "cifar10"
+    _jpeg_archive = "cifar10-jpeg.tar.gz"
+    _formats = (
+        Format(
+            "cifar-10-batches-bin",
+            "cifar-10-binary.tar.gz",
+            tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+            ("test_batch.bin",),
+            binary(label_bytes=1),
+        ),
+        Format(
+            "cifar-10-batches-py",
+            "cifar-10-python.tar.gz",
+            tuple(f"data_batch_{i}" for i in range(1, 6)),
+            ("test_batch",),
+            pickled("labels"),
+        ),
+    )
 
 
-def _read_archive(path: str, split: str, classes: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The images of `<split>/<class>/*.jpg` in the order of their names."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError(f"CIFAR10: {path} holds JPEG files: they need Pillow: pip install 'fastnn[vision]'") from None
-    found: dict[str, NDArray[np.uint8]] = {}
-    name = ""
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = member.name
-                if not (member.isfile() and name.startswith(f"{split}/")):
-                    continue
-                if name.count("/") != 2 or name.split("/")[1] not in classes:
-                    raise ValueError(f"expected {split}/<class>/<image> with a class of {', '.join(classes)}")
-                with Image.open(archive.extractfile(member)) as image:  # type: ignore[arg-type]
-                    if image.size != (32, 32):
-                        raise ValueError(f"the image has {image.size[0]}x{image.size[1]} pixels, expected 32x32")
-                    found[name] = np.asarray(image.convert("RGB"))
-            name = "the end of the archive"
-            while archive.fileobj.read(1 << 20):  # up to the checksum of everything
-                pass
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"CIFAR10: {path}: {name}: {error}") from error
-    if not found:
-        raise ValueError(f"CIFAR10: {path} holds no images in {split}/")
-    names = sorted(found)
-    labels = [classes.index(name.split("/")[1]) for name in names]
-    return np.stack([found[name] for name in names]), np.array(labels, np.int64)
+class CIFAR100(_Cifar):
+    """The CIFAR-100 images, with the labels of the hundred classes ("fine").
+
+    Items, batches, attributes and errors are those of ``CIFAR10``.
+
+    Args:
+        root: The folder of the files that the CIFAR website offers, "binary version" (``train.bin`` and ``test.bin``)
+            or "python version" (``train`` and ``test``, which are read without pickle), or one that holds them in a
+            folder or an archive with the name from there (``cifar-100-binary``, ``cifar-100-python.tar.gz``). None
+            looks in ``$FASTNN_DATA_DIR`` and ``$FASTNN_DATA_DIR/cifar100``.
+        train: The 50,000 training images; otherwise the 10,000 test images.
+    """
+
+    classes = tuple(
+        """
+        apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+        castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+        elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+        man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+        pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+        skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+        tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+        """.split()  # noqa: SIM905
+    )
+    mean = (0.5071, 0.4865, 0.4409)
+    std = (0.2673, 0.2564, 0.2762)
+    augment = _augment(mean, std)
+    _folder = "cifar100"
+    _formats = (
+        Format("cifar-100-binary", "cifar-100-binary.tar.gz", ("train.bin",), ("test.bin",), binary(label_bytes=2)),
+        Format("cifar-100-python", "cifar-100-python.tar.gz", ("train",), ("test",), pickled("fine_labels")),
+    )
