@@ -20,7 +20,7 @@ from .random import default_generator, get_rng_state, manual_seed, rand, randn, 
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
-    from . import data, datasets, functional, models, nn, optim, preprocessing, tasks, training
+    from . import data, datasets, features, functional, models, nn, optim, preprocessing, tasks, training
     from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
@@ -36,6 +36,7 @@ __all__ = [
     "datasets",
     "default_generator",
     "enable_grad",
+    "features",
     "float32",
     "float64",
     "full",
@@ -72,7 +73,18 @@ __all__ = [
     "zeros_like",
 ]
 
-_SUBMODULES = ("data", "datasets", "functional", "models", "nn", "optim", "preprocessing", "tasks", "training")
+_SUBMODULES = (
+    "data",
+    "datasets",
+    "features",
+    "functional",
+    "models",
+    "nn",
+    "optim",
+    "preprocessing",
+    "tasks",
+    "training",
+)
 _FROM_SERIALIZATION = ("load", "load_metadata", "save")
 
 

@@ -1,4 +1,4 @@
-"""The command line: `fastnn info`, `fastnn train`, `fastnn predict`, `fastnn sample`."""
+"""The command line: `fastnn info`, `fastnn train`, `fastnn predict`, `fastnn sample`, `fastnn features`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import fastnn
 
-from . import info, predict, sample, train
+from . import features, info, predict, sample, train
 from .arguments import UsageError, complain
 
 _EPILOG = """exit codes:
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         ("train", train, "Train a model and write a checkpoint."),
         ("predict", predict, "Classify images with a trained model."),
         ("sample", sample, "Print text that a trained model of characters makes up."),
+        ("features", features, "Compare classifiers of images by features and by a network, on CIFAR-10."),
     ):
         sub = commands.add_parser(name, help=text, description=text, epilog=_EPILOG, formatter_class=raw)
         sub.set_defaults(run=module.run)
