@@ -181,7 +181,7 @@ def _cnn(train: Part, test: Part, args: argparse.Namespace) -> Result:
         ArrayDataset(*test),
         args.seed,
         epochs=args.epochs,
-        lr=0.05,
+        lr=0.01,
         weight_decay=5e-4,
         transform=augment,
     )
