@@ -113,6 +113,7 @@ void add_softmax();
 void add_loss();
 void add_optimizer();
 void add_layout();
+void add_augment();
 void add_memory();
 
 }  // namespace fastnn::bench

@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
   bench::add_loss();
   bench::add_optimizer();
   bench::add_layout();
+  bench::add_augment();
   bench::add_memory();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

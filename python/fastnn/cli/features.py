@@ -103,7 +103,7 @@ def _linear(text: str, features: Callable[[Any], Any], train: Part, test: Part, 
     nn.init.zeros_(model[1].weight)
     model[0].std.data[...] *= size**0.5  # items of length about 1: one learning rate for all kinds of features
     accuracy = _trained(
-        model, ArrayDataset(x, train[1]), ArrayDataset(x_test, test[1]), seed, epochs=30, lr=1.0, weight_decay=1e-4
+        model, ArrayDataset(x, train[1]), ArrayDataset(x_test, test[1]), seed, epochs=20, lr=10.0, weight_decay=2e-5
     )
     return text, size, accuracy
 
