@@ -105,6 +105,12 @@ struct BatchNormRunning {
   double momentum;
 };
 
+// N rows of C channels; a row is a pixel. A window is `size` channels wide.
+struct LocalResponseNormShape {
+  int64_t N, C, size;
+  double alpha, beta, k;
+};
+
 // Rows of C classes. A label equal to ignore_index makes its row count for nothing.
 struct SoftmaxShape {
   int64_t N, C;
@@ -318,6 +324,12 @@ struct Ops {
   void (*batch_norm_backward)(const Exec&, const BatchNormShape&, const BatchNormParams<T>&,
                               const T* dy, const T* x, const T* y, bool training, bool relu, T* dx,
                               T* dresidual, T* dw, T* db);
+
+  size_t (*local_response_norm_scratch_bytes)(const LocalResponseNormShape&, int threads);
+  // y = x / (k + alpha / size * (the sum of x^2 over the window around each channel))^beta.
+  void (*local_response_norm_forward)(const Exec&, const LocalResponseNormShape&, const T* x, T* y);
+  void (*local_response_norm_backward)(const Exec&, const LocalResponseNormShape&, const T* dy,
+                                       const T* x, T* dx);
 
   // Element-wise over n elements. The parameter is the slope of leaky_relu for negative x and the
   // alpha of elu; others have none. Backward from v, which is y, or x as gradient_from_input says

@@ -220,6 +220,17 @@ py::array channels_last(const py::array& a) {
   return copy_in_order(a, channels_last_order);
 }
 
+py::array channel_rows(const char* op, const char* name, const py::array& a) {
+  if (a.ndim() != 2 && a.ndim() != 4) {
+    value_error(op, ": ", name, " has shape ", shape_text(a), "; expected (N, C) or (N, C, H, W)");
+  }
+  return a.ndim() == 2 ? contiguous(a) : channels_last(a);
+}
+
+int64_t count_channel_rows(const py::array& a) {
+  return a.ndim() == 2 ? a.shape(0) : a.shape(0) * a.shape(2) * a.shape(3);
+}
+
 py::array dense(const py::array& a) { return has_order(a, axes_by_stride(a)) ? a : contiguous(a); }
 
 py::array with_layout_of(const py::array& like, const py::array& a) {

@@ -70,6 +70,10 @@ py::array contiguous(const py::array& a);
 // The same values of a 4-dimensional array with channels-last memory: `a` itself where that is so.
 py::array channels_last(const py::array& a);
 bool is_channels_last(const py::array& a);
+// An array (N, C) or (N, C, H, W) with the channels adjacent in memory, and how many rows of
+// channels it has.
+py::array channel_rows(const char* op, const char* name, const py::array& a);
+int64_t count_channel_rows(const py::array& a);
 // A dense array (some order of its axes is C-contiguous) as it is, any other made C-contiguous:
 // for element-wise ops.
 py::array dense(const py::array& a);
@@ -202,6 +206,7 @@ void bind_conv2d(py::module_&);
 void bind_linear(py::module_&);
 void bind_pool2d(py::module_&);
 void bind_batchnorm(py::module_&);
+void bind_local_response_norm(py::module_&);
 void bind_arithmetic(py::module_&);
 void bind_activation(py::module_&);
 void bind_dropout(py::module_&);

@@ -4,23 +4,13 @@
 namespace fastnn {
 namespace {
 
-// (N, C) or (N, C, H, W), with the channels adjacent in memory.
-py::array rows(const char* op, const char* name, const py::array& x) {
-  if (x.ndim() != 2 && x.ndim() != 4) {
-    value_error(op, ": ", name, " has shape ", shape_text(x), "; expected (N, C) or (N, C, H, W)");
-  }
-  return x.ndim() == 2 ? contiguous(x) : channels_last(x);
-}
-
-BatchNormShape shape(const py::array& x) {
-  return {.N = x.ndim() == 2 ? x.shape(0) : x.shape(0) * x.shape(2) * x.shape(3), .C = x.shape(1)};
-}
+BatchNormShape shape(const py::array& x) { return {.N = count_channel_rows(x), .C = x.shape(1)}; }
 
 // A further array of x's shape.
 py::array rows_like(const char* op, const char* name, py::handle object, const py::array& x) {
   const py::array a = real_array_like(op, name, object, x, "x");
   check_shape(op, name, a, shape_of(x));
-  return rows(op, name, a);
+  return channel_rows(op, name, a);
 }
 
 // One value a channel.
@@ -54,7 +44,7 @@ struct Params {
 py::tuple statistics(py::handle x_object, double eps, const py::object& running_mean,
                      const py::object& running_var, double momentum) {
   const char* const op = "batch_norm_statistics";
-  const py::array x = rows(op, "x", real_array(op, "x", x_object));
+  const py::array x = channel_rows(op, "x", real_array(op, "x", x_object));
   const BatchNormShape s = shape(x);
   const auto running = [&](const char* name, const py::object& object) {
     std::optional<py::array> a;
@@ -81,7 +71,7 @@ py::tuple statistics(py::handle x_object, double eps, const py::object& running_
 py::array forward(py::handle x_object, py::handle mean, py::handle inv_std, const py::object& w,
                   const py::object& b, const py::object& residual_object, bool relu) {
   const char* const op = "batch_norm_forward";
-  const py::array x = rows(op, "x", real_array(op, "x", x_object));
+  const py::array x = channel_rows(op, "x", real_array(op, "x", x_object));
   const Params params(op, x, mean, inv_std, w, b);
   std::optional<py::array> residual;
   if (!residual_object.is_none()) residual = rows_like(op, "residual", residual_object, x);
@@ -105,7 +95,7 @@ py::tuple backward(py::handle dy_object, py::handle x_object, py::handle mean, p
                    const py::object& w, const py::object& b, const py::object& y_object,
                    bool training, bool relu, bool residual) {
   const char* const op = "batch_norm_backward";
-  const py::array x = rows(op, "x", real_array(op, "x", x_object));
+  const py::array x = channel_rows(op, "x", real_array(op, "x", x_object));
   const py::array dy = rows_like(op, "dy", dy_object, x);
   const Params params(op, x, mean, inv_std, w, b);
   std::optional<py::array> y;

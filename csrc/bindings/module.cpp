@@ -122,6 +122,7 @@ PYBIND11_MODULE(ops, m) {
   bind_embedding(m);
   bind_gru(m);
   bind_linear(m);
+  bind_local_response_norm(m);
   bind_loss(m);
   bind_lstm(m);
   bind_matmul(m);

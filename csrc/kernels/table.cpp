@@ -18,6 +18,7 @@ Ops<T> make_table() {
   fill_pool2d(t);
   fill_pool2d_backward(t);
   fill_batchnorm(t);
+  fill_local_response_norm(t);
   fill_arithmetic(t);
   fill_activation(t);
   fill_dropout(t);

@@ -311,6 +311,22 @@ FASTNN_INLINE VecF64 sqrt(VecF64 v) {
 #endif
 }
 
+// 1 / sqrt(v) within 3 ulp: infinity of 0, 0 of infinity, NaN of negative numbers.
+FASTNN_INLINE VecF32 rsqrt(VecF32 v) {
+#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512F__)
+  const VecF32 r = (VecF32)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)v);
+#else
+  const VecF32 r = (VecF32)_mm256_rsqrt_ps((__m256)v);
+#endif
+  const VecF32 refined = fma(r * 0.5f, fma(-v * r, r, splat(1.0f)), r);
+  return refined == refined ? refined : r;
+#else
+  return 1 / sqrt(v);
+#endif
+}
+FASTNN_INLINE VecF64 rsqrt(VecF64 v) { return 1 / sqrt(v); }
+
 // The larger lane; b where either is NaN.
 template <class V>
 FASTNN_INLINE V max(V a, V b) {

@@ -7,6 +7,7 @@ from .dropout import dropout, dropout2d
 from .embedding import embedding
 from .linear import bilinear, linear
 from .loss import cross_entropy, mse_loss
+from .normalization import local_response_norm
 from .pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -44,6 +45,7 @@ __all__ = [
     "gru",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "lstm",
     "max_pool1d",

@@ -13,6 +13,7 @@ from .linear import Bilinear, Identity, Linear
 from .loss import CrossEntropyLoss, MSELoss
 from .module import Module
 from .parameter_container import ParameterDict, ParameterList
+from .normalization import LocalResponseNorm
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -58,6 +59,7 @@ __all__ = [
     "LSTMCell",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
