@@ -11,26 +11,6 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Window positions, one byte or four of them each.
-template <class V>
-FASTNN_INLINE void store_positions(uint8_t* p, const V& v) {
-  store_bytes(p, v);
-}
-template <class V>
-FASTNN_INLINE void store_positions(int32_t* p, const V& v) {
-  for (size_t i = 0; i < sizeof v / sizeof v[0]; ++i) p[i] = static_cast<int32_t>(v[i]);
-}
-template <class Position, class V, int n>
-FASTNN_INLINE void store_positions(Position* p, const V& v, Vectors<n>) {
-  store_positions(p, v);
-}
-template <class Position, class V>
-FASTNN_INLINE void store_positions(Position* p, const V& v, FirstLanes first) {
-  Position position[sizeof v / sizeof v[0]];
-  store_positions(position, v);
-  for (int64_t i = 0; i < first.n; ++i) p[i] = position[i];
-}
-
 // Window (p, q), as far as it lies in the input.
 struct Window {
   int64_t p, q;

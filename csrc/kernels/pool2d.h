@@ -2,6 +2,7 @@
 #pragma once
 
 #include "parallel.h"
+#include "positions.h"
 #include "table.h"
 #include "vec.h"
 
@@ -111,11 +112,6 @@ template <class T>
 int64_t rows_grain(const Pool2dShape& s, int64_t width, int64_t windows) {
   const int64_t row = max_of(1, width * round_up(s.C, lanes<T>)) * min_of(windows, 64);
   return ceil_div(int64_t{1} << 16, row);
-}
-
-template <class T>
-FASTNN_INLINE IntVec<T> splat_index(int64_t value) {
-  return static_cast<typename VecTypes<T>::IntLane>(value) - IntVec<T>{};
 }
 
 }  // namespace

@@ -9,29 +9,6 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Window positions, one byte or four of them each.
-template <class T>
-FASTNN_INLINE IntVec<T> load_positions(const uint8_t* p) {
-  return load_bytes<T>(p);
-}
-template <class T>
-FASTNN_INLINE IntVec<T> load_positions(const int32_t* p) {
-  typedef int32_t Positions __attribute__((vector_size(4 * lanes<T>)));
-  Positions positions;
-  std::memcpy(&positions, p, sizeof positions);
-  return __builtin_convertvector(positions, IntVec<T>);
-}
-template <class T, class Position, int n>
-FASTNN_INLINE IntVec<T> load_positions(const Position* p, Vectors<n>) {
-  return load_positions<T>(p);
-}
-template <class T, class Position>
-FASTNN_INLINE IntVec<T> load_positions(const Position* p, FirstLanes first) {
-  Position position[lanes<T>] = {};
-  for (int64_t i = 0; i < first.n; ++i) position[i] = p[i];
-  return load_positions<T>(position);
-}
-
 // What dx gets of windows. load: what a window has to give, which stands at `at`. of: what depends
 // on the window and the pixel at its position (r, i) alone. apply: the pixel's share.
 template <class T, class Position>

@@ -337,6 +337,13 @@ FASTNN_INLINE V min(V a, V b) {
   return a < b ? a : b;
 }
 
+// Without the sign.
+template <class T>
+FASTNN_INLINE Vec<T> magnitude(Vec<T> x) {
+  return reinterpret_cast<Vec<T>>(reinterpret_cast<BitVec<T>>(x) &
+                                  ~reinterpret_cast<BitVec<T>>(splat(T(-0.0))));
+}
+
 // Lane i is lane from[i] of v.
 template <class V>
 FASTNN_INLINE V permute(const V& v, const decltype(v == v)& from) {
@@ -345,6 +352,11 @@ FASTNN_INLINE V permute(const V& v, const decltype(v == v)& from) {
 #else
   return __builtin_shuffle(v, from);
 #endif
+}
+
+template <class T>
+FASTNN_INLINE IntVec<T> splat_index(int64_t value) {
+  return static_cast<typename VecTypes<T>::IntLane>(value) - IntVec<T>{};
 }
 
 // 0, 1, ...
@@ -505,7 +517,7 @@ struct ReducedExp {
 template <class T>
 FASTNN_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
   using K = ExpConstants<T>;
-  const Vec<T> shifted = x * T(1.44269504088896340736) + K::round;
+  const Vec<T> shifted = fma(x, splat(T(1.44269504088896340736)), splat(K::round));
   const Vec<T> n = shifted - K::round;
   const Vec<T> r = fma(n, splat(-K::log2_lo), fma(n, splat(-K::log2_hi), x));
   constexpr int degree = sizeof(K::q) / sizeof(T) - 1;
@@ -515,17 +527,25 @@ FASTNN_INLINE ReducedExp<T> reduce_exp(Vec<T> x) {
   return {fma(r * r, q, r), reinterpret_cast<BitVec<T>>(shifted) << K::mantissa_bits};
 }
 
+// e^x as by exp where that does not overflow; anything for NaN.
+template <class T>
+FASTNN_INLINE Vec<T> exp_below_overflow(Vec<T> x) {
+  using K = ExpConstants<T>;
+  const ReducedExp<T> e = reduce_exp<T>(x);
+  // Adding to the exponent of e^r, and not multiplying with 2^n, reaches results whose 2^n is
+  // itself no normal number.
+  const auto y =
+      reinterpret_cast<Vec<T>>(reinterpret_cast<BitVec<T>>(e.expm1_r + T(1)) + e.exponent);
+  return x < K::smallest ? Vec<T>{} : y;
+}
+
 // e^x within 1.0 ulp (measured over all magnitudes, float against double, double against extended
 // precision): infinity where it overflows, 0 where it would be denormal, NaN for NaN.
 template <class T>
 FASTNN_INLINE Vec<T> exp(Vec<T> x) {
   using K = ExpConstants<T>;
-  const ReducedExp<T> e = reduce_exp<T>(x);
-  // Adding to the exponent of e^r, and not multiplying with 2^n, reaches results whose 2^n is
-  // itself no normal number.
-  Vec<T> y = reinterpret_cast<Vec<T>>(reinterpret_cast<BitVec<T>>(e.expm1_r + T(1)) + e.exponent);
-  y = x > K::largest ? splat(std::numeric_limits<T>::infinity()) : y;
-  y = x < K::smallest ? Vec<T>{} : y;
+  const Vec<T> y =
+      x > K::largest ? splat(std::numeric_limits<T>::infinity()) : exp_below_overflow<T>(x);
   return x == x ? y : x;
 }
 
