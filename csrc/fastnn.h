@@ -3,7 +3,7 @@
 //
 //   const fastnn::Ops<float>& ops = fastnn::ops<float>();  // the best table of this processor
 //   const fastnn::Exec exec{.threads = fastnn::num_threads()};
-//   ops.activation_forward(exec, fastnn::Activation::relu, 0, n, x, y);
+//   ops.activation_forward(exec, {fastnn::Activation::relu}, n, x, y);
 //
 // Arrays. Activations are channels-last and dense: x[n][h][w][c], y[n][p][q][k]. Weights are stored
 // as published: w[k][c / groups][r][s] for convolutions, w[out][in] for linear layers. Everything
@@ -147,27 +147,76 @@ struct RecurrentGradients {
 
 enum class Arithmetic : int { add, subtract, multiply, divide };
 
-enum class Activation : int {
-  relu,
-  sigmoid,
-  tanh,
-  leaky_relu,
-  elu,
-  softsign,
-  silu,
-  gelu,
-  gelu_tanh,  // the approximation of gelu
+// An element-wise function, and its parameters where it has any.
+struct Activation {
+  enum Kind : int {
+    relu,
+    sigmoid,
+    tanh,
+    leaky_relu,  // a: the slope for negative x
+    elu,         // a: alpha
+    celu,        // a: alpha, not 0
+    selu,
+    softsign,
+    silu,
+    gelu,
+    gelu_tanh,  // the approximation of gelu
+    mish,
+    softplus,  // a: beta, b: the threshold of beta x above which y = x
+    logsigmoid,
+    hardtanh,  // a, b: the smallest and the largest y
+    hardsigmoid,
+    hardswish,
+    threshold,   // a: the threshold, b: y up to there
+    softshrink,  // a: lambda
+    hardshrink,  // a: lambda
+    tanhshrink,
+  };
+  Kind kind;
+  double a = 0, b = 0;
 };
 
 // Whether an activation's backward wants the input x; otherwise it is told by the output y.
-constexpr bool gradient_from_input(Activation a) noexcept {
-  return a == Activation::silu || a == Activation::gelu || a == Activation::gelu_tanh;
+constexpr bool gradient_from_input(const Activation& f) noexcept {
+  switch (f.kind) {
+    case Activation::leaky_relu:
+    case Activation::elu:  // the sign of y tells that of x
+      return !(f.a >= 0);
+    case Activation::relu:
+    case Activation::sigmoid:
+    case Activation::tanh:
+    case Activation::celu:
+    case Activation::selu:
+    case Activation::softsign:
+    case Activation::logsigmoid:
+    case Activation::hardtanh:
+      return false;
+    default:
+      return true;
+  }
 }
 
-// Elements become 0 with probability p, and are scaled by 1 / (1 - p) otherwise.
+// N rows of C channels, each with a slope of its own for negative x.
+struct PReluShape {
+  int64_t N, C;
+};
+
+// Slopes for negative x, drawn uniformly from [lower, upper].
+struct RandomSlopes {
+  double lower, upper;
+  uint64_t seed;
+};
+
+// x (outer, C * pieces, inner), y (outer, C, inner).
+struct MaxoutShape {
+  int64_t outer, C, pieces, inner;
+};
+
+// With probability p an element x becomes 0 x + dropped, otherwise scale x + kept.
 struct Dropout {
   double p;
   uint64_t seed;
+  double scale, dropped = 0, kept = 0;
 };
 
 // N indices into V rows of D elements.
@@ -263,8 +312,9 @@ struct OptimizerParam {
   int64_t n, step;
 };
 
-// The width in bytes of one max-pooling window position (r * S + s).
+// The width in bytes of one max-pooling window position (r * S + s), and of one piece of maxout.
 inline int64_t argmax_bytes(const Pool2dShape& s) noexcept { return s.R * s.S <= 256 ? 1 : 4; }
+inline int64_t argmax_bytes(const MaxoutShape& s) noexcept { return s.pieces <= 256 ? 1 : 4; }
 
 template <class T>
 struct Ops {
@@ -339,9 +389,29 @@ struct Ops {
                              T* y);
   void (*activation_backward)(const Exec&, Activation, double parameter, int64_t n, const T* dy,
                               const T* v, T* dx);
+  // Element-wise over n elements. Backward from v, which is y, or x as gradient_from_input says. In
+  // place (y = x, dx = dy) is allowed.
+  void (*activation_forward)(const Exec&, const Activation&, int64_t n, const T* x, T* y);
+  void (*activation_backward)(const Exec&, const Activation&, int64_t n, const T* dy, const T* v,
+                              T* dx);
+
+  // y = x where x is positive, else w[c] x. dw may be null.
+  size_t (*prelu_scratch_bytes)(const PReluShape&, int threads);  // of both passes
+  void (*prelu_forward)(const Exec&, const PReluShape&, const T* x, const T* w, T* y);
+  void (*prelu_backward)(const Exec&, const PReluShape&, const T* dy, const T* x, const T* w, T* dx,
+                         T* dw);
+
+  // y[i] = v[i] <= 0 ? slope[i] x[i] : x[i] for i < n; forward with v = x, backward on dy. The seed
+  // and an element's index decide on its slope. In place is allowed.
+  void (*rrelu)(const Exec&, const RandomSlopes&, int64_t n, const T* x, const T* v, T* y);
+
+  // y[o][c][i] = max over j of x[o][c * pieces + j][i]; argmax: the j that won, argmax_bytes(shape)
+  // bytes an output element.
+  void (*maxout_forward)(const Exec&, const MaxoutShape&, const T* x, T* y, void* argmax);
+  void (*maxout_backward)(const Exec&, const MaxoutShape&, const T* dy, const void* argmax, T* dx);
 
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
-  // backward is the same call on dy.
+  // backward is the same call on dy, without what is added.
   void (*dropout)(const Exec&, const Dropout&, int64_t n, const T* x, T* y);
 
   // y[n][d] = w[x[n]][d]. Backward: dw[v][d] = sum of dy[n][d] over the n with x[n] == v, in the
@@ -387,12 +457,12 @@ struct Ops {
                        const RecurrentGradients<T>&);
   // h = f(x w_ih^T + b_ih + h w_hh^T + b_hh), where f is tanh or relu.
   size_t (*rnn_forward_scratch_bytes)(const RecurrentShape&, int threads);
-  void (*rnn_forward)(const Exec&, const RecurrentShape&, Activation f, const RecurrentWeights<T>&,
-                      const T* x, const T* h0, T* y, T* h_n);
+  void (*rnn_forward)(const Exec&, const RecurrentShape&, Activation::Kind f,
+                      const RecurrentWeights<T>&, const T* x, const T* h0, T* y, T* h_n);
   size_t (*rnn_backward_scratch_bytes)(const RecurrentShape&, int threads);
-  void (*rnn_backward)(const Exec&, const RecurrentShape&, Activation f, const RecurrentWeights<T>&,
-                       const T* dy, const T* dh_n, const T* x, const T* h0, const T* y,
-                       const RecurrentGradients<T>&);
+  void (*rnn_backward)(const Exec&, const RecurrentShape&, Activation::Kind f,
+                       const RecurrentWeights<T>&, const T* dy, const T* dh_n, const T* x,
+                       const T* h0, const T* y, const RecurrentGradients<T>&);
 
   // All parameters in one call.
   void (*sgd)(const Exec&, const SgdStep&, int64_t count, const OptimizerParam<T>* params);

@@ -10,7 +10,6 @@ widened on entry, so that nothing here can run in single precision by accident.
 """
 
 import functools
-import math
 
 import numpy as np
 
@@ -401,63 +400,6 @@ def tanh_forward(x):
 @in_float64
 def tanh_backward(dy, y):
     return dy * (1.0 - y * y)
-
-
-@in_float64
-def leaky_relu_forward(x, negative_slope=0.01):
-    return np.where(x > 0, x, negative_slope * x)
-
-
-@in_float64
-def leaky_relu_backward(dy, v, negative_slope=0.01):
-    return np.where(v > 0, dy, negative_slope * dy)
-
-
-@in_float64
-def elu_forward(x, alpha=1.0):
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
-
-
-@in_float64
-def elu_backward(dy, y, alpha=1.0):
-    return np.where(y <= 0, dy * (y + alpha), dy)
-
-
-@in_float64
-def softsign_forward(x):
-    return x / (1 + np.abs(x))
-
-
-@in_float64
-def softsign_backward(dy, y):
-    return dy * (1 - np.abs(y)) ** 2
-
-
-@in_float64
-def silu_forward(x):
-    return x * sigmoid_forward(x)
-
-
-@in_float64
-def silu_backward(dy, x):
-    s = sigmoid_forward(x)
-    return dy * (s + x * s * (1 - s))
-
-
-@in_float64
-def gelu_forward(x, approximate="none"):
-    if approximate == "tanh":
-        return x * sigmoid_forward(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
-    return x * np.vectorize(math.erfc, otypes=[float])(-x / np.sqrt(2)) / 2
-
-
-@in_float64
-def gelu_backward(dy, x, approximate="none"):
-    if approximate == "tanh":
-        s = sigmoid_forward(np.sqrt(8 / np.pi) * (x + 0.044715 * x**3))
-        return dy * (s + x * s * (1 - s) * np.sqrt(8 / np.pi) * (1 + 3 * 0.044715 * x**2))
-    probability = np.vectorize(math.erfc, otypes=[float])(-x / np.sqrt(2)) / 2
-    return dy * (probability + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
 
 
 # Dropout ------------------------------------------------------------------------------------------

@@ -179,3 +179,80 @@ def test_errors_of_dropout2d():
         nn.Dropout2d(-1)
     with pytest.raises(ValueError, match=r"dropout2d: x has shape \(2, 3\); expected \(N, C, H, W\)"):
         F.dropout2d(fastnn.ones(2, 3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_dropped_and_kept_may_be_moved(isa, dtype):
+    x = np.random.default_rng(5).standard_normal(101).astype(dtype)
+    drops = ops.dropout(np.ones_like(x), 0.3, 9) == 0
+    y = ops.dropout(x, 0.3, 9, scale=0.75, dropped=-2.5, kept=0.5)
+    np.testing.assert_allclose(y, np.where(drops, -2.5, x * dtype(0.75) + dtype(0.5)), rtol=4 * np.finfo(dtype).eps)
+    assert_array_equal(ops.dropout(x, 0.3, 9, scale=1.0), np.where(drops, 0, x))
+    assert_array_equal(ops.dropout(x, 1.0, 9, scale=2.0, dropped=3.0, kept=4.0), np.full(101, 3, dtype))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_alpha_dropout_keeps_mean_and_variance(p):
+    x = fastnn.tensor(np.random.default_rng(6).standard_normal(1_000_000), requires_grad=True)
+    y = F.alpha_dropout(x, p, training=True)
+    assert y.detach().numpy().mean() == pytest.approx(0, abs=0.01)
+    assert y.detach().numpy().var() == pytest.approx(1, abs=0.02)
+    # PyTorch's formula: noise is 1 where an element is kept, and what is added goes with it
+    alpha = -1.7580993408473766
+    a = 1 / np.sqrt((alpha**2 * p + 1) * (1 - p))
+    y.backward(np.ones(x.shape))
+    noise = x.grad.numpy() != 0
+    assert noise.mean() == pytest.approx(1 - p, abs=0.005)
+    np.testing.assert_allclose(x.grad.numpy()[noise], a, rtol=1e-15)
+    expected = x.detach().numpy() * noise * a + (noise - 1.0) * -alpha * a - alpha * a * p
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_alpha_dropout_of_features():
+    x = fastnn.tensor(np.random.default_rng(7).standard_normal((50, 8, 3, 2)), requires_grad=True)
+    y = nn.FeatureAlphaDropout(0.25)(x)
+    y.backward(np.ones(x.shape))
+    factors = x.grad.numpy()
+    assert (factors == factors[:, :, :1, :1]).all()
+    assert (factors[:, :, 0, 0] == 0).mean() == pytest.approx(0.25, abs=0.1)
+    shifts = y.detach().numpy() - x.detach().numpy() * factors
+    for dropped in (True, False):
+        of_these = shifts[(factors == 0) == dropped]
+        np.testing.assert_allclose(of_these, of_these[0], rtol=1e-9)
+    assert F.feature_alpha_dropout(x, 0.5) is x
+    with pytest.raises(ValueError, match=r"feature_alpha_dropout: x has shape \(3,\); expected \(N, C, ...\)"):
+        F.feature_alpha_dropout(fastnn.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("dropout1d", (40, 6, 5)), ("dropout1d", (60, 5)), ("dropout3d", (40, 6, 2, 1, 3)), ("dropout3d", (60, 2, 1, 3))],
+)
+def test_dropout_of_channels_of_sequences_and_volumes(name, shape):
+    batched = len(shape) in (3, 5)
+    y = getattr(F, name)(fastnn.ones(*shape), 0.25).numpy().reshape(*shape[: 2 if batched else 1], -1)
+    assert (y == y[..., :1]).all()
+    assert set(y.ravel().tolist()) == {0, np.float32(1 / 0.75)}
+    layer = getattr(nn, "D" + name[1:])(0.25)
+    assert set(layer(fastnn.ones(*shape)).numpy().ravel().tolist()) == {0, np.float32(1 / 0.75)}
+    with pytest.raises(ValueError, match=rf"{name}: x has shape \(3,\); expected \(N, C"):
+        getattr(F, name)(fastnn.ones(3))
+
+
+@pytest.mark.parametrize("name", ["alpha_dropout", "feature_alpha_dropout"])
+def test_alpha_dropout_as_in_pytorch_at_the_ends(name):
+    torch = pytest.importorskip("torch")
+    function, theirs = getattr(F, name), getattr(torch.nn.functional, name)
+    x = np.random.default_rng(8).standard_normal((3, 4)).astype(np.float32)
+    for p, training in ((0.0, True), (1.0, True), (0.5, False)):
+        assert_array_equal(
+            function(fastnn.tensor(x), p, training).numpy(), theirs(torch.tensor(x), p, training).numpy()
+        )
+    for p in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"{name}: p is .*; expected a probability from 0 to 1"):
+            function(fastnn.tensor(x), p)
+    with pytest.raises(TypeError, match=f"{name}: x has dtype int64; expected a floating-point one"):
+        function(fastnn.ones(2, 3).long())
+    layer = nn.AlphaDropout(0.3, inplace=True)
+    assert repr(layer) == "AlphaDropout(p=0.3, inplace=True)"
+    assert layer.eval()(fastnn.tensor(x)).numpy().tobytes() == x.tobytes()

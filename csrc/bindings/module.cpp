@@ -126,9 +126,12 @@ PYBIND11_MODULE(ops, m) {
   bind_loss(m);
   bind_lstm(m);
   bind_matmul(m);
+  bind_maxout(m);
   bind_optimizer(m);
   bind_pool2d(m);
+  bind_prelu(m);
   bind_rnn(m);
+  bind_rrelu(m);
   bind_softmax(m);
 
   m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(),

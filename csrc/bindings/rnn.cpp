@@ -4,7 +4,7 @@
 namespace fastnn {
 namespace {
 
-Activation activation(const std::string& name) {
+Activation::Kind activation(const std::string& name) {
   if (name == "tanh") return Activation::tanh;
   if (name == "relu") return Activation::relu;
   value_error("rnn: nonlinearity is '", name, "'; expected 'tanh' or 'relu'");
@@ -13,7 +13,7 @@ Activation activation(const std::string& name) {
 py::tuple forward(py::handle x, py::handle h0_object, py::handle w_ih, py::handle w_hh,
                   const py::object& b_ih, const py::object& b_hh, const std::string& nonlinearity,
                   const py::object& batch_sizes, bool reverse, const py::object& y_object) {
-  const Activation f = activation(nonlinearity);
+  const Activation::Kind f = activation(nonlinearity);
   RecurrentCall call("rnn", 1, x, w_ih, w_hh, py::none(), batch_sizes, reverse);
   const RecurrentShape& s = call.s;
   const auto biases = call.biases(b_ih, b_hh);
@@ -37,7 +37,7 @@ py::tuple backward(const py::object& dy_object, const py::object& dh_n_object, p
                    py::handle h0_object, py::handle w_ih, py::handle w_hh, py::handle y_object,
                    const std::string& nonlinearity, const py::object& batch_sizes, bool reverse,
                    bool bias, const py::object& dx_object, bool input_gradient) {
-  const Activation f = activation(nonlinearity);
+  const Activation::Kind f = activation(nonlinearity);
   RecurrentCall call("rnn", 1, x, w_ih, w_hh, py::none(), batch_sizes, reverse);
   const RecurrentShape& s = call.s;
   const py::array h0 = call.state("h0", h0_object, s.H);

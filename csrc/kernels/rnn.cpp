@@ -54,7 +54,7 @@ size_t rnn_forward_scratch_bytes(const RecurrentShape& s, int threads) {
 }
 
 template <class T>
-void rnn_forward(const Exec& exec, const RecurrentShape& s, Activation f,
+void rnn_forward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
                  const RecurrentWeights<T>& w, const T* x, const T* h0, T* y, T* h_n) {
   const Forward<T, RnnForwardCell<T>> plan(s, 0, s.y_row, exec.threads, exec.scratch);
   plan.add_biases(w, s.H);
@@ -68,7 +68,7 @@ size_t rnn_backward_scratch_bytes(const RecurrentShape& s, int threads) {
 }
 
 template <class T>
-void rnn_backward(const Exec& exec, const RecurrentShape& s, Activation f,
+void rnn_backward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
                   const RecurrentWeights<T>& w, const T* dy, const T* dh_n, const T* x, const T* h0,
                   const T* y, const RecurrentGradients<T>& to) {
   const Backward<T, RnnBackwardCell<T>> plan(s, exec.threads, exec.scratch);

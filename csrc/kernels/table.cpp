@@ -21,6 +21,9 @@ Ops<T> make_table() {
   fill_local_response_norm(t);
   fill_arithmetic(t);
   fill_activation(t);
+  fill_prelu(t);
+  fill_rrelu(t);
+  fill_maxout(t);
   fill_dropout(t);
   fill_embedding(t);
   fill_augment(t);

@@ -1,25 +1,9 @@
-"""Activation functions, element-wise. Any shape -> the same shape."""
+"""Smooth activation functions, element-wise. Any shape -> the same shape."""
 
 from __future__ import annotations
 
 from .. import ops
-from ..deferred import Deferred
 from ..tensor import Tensor, expect_numbers, expect_tensors, record
-
-
-def relu(x: Tensor) -> Tensor:
-    """max(x, 0); NaN stays NaN.
-
-    Example:
-        >>> import fastnn
-        >>> fastnn.functional.relu(fastnn.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-    expect_tensors("relu", x=x)
-    if type(x) is Deferred and (fused := x.then_relu(relu)) is not None:
-        return fused
-    y = ops.relu_forward(x.data)
-    return record(y, lambda dy: ops.relu_backward(dy, y), x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
@@ -46,51 +30,6 @@ def tanh(x: Tensor) -> Tensor:
     expect_tensors("tanh", x=x)
     y = ops.tanh_forward(x.data)
     return record(y, lambda dy: ops.tanh_backward(dy, y), x)
-
-
-def leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """The leaky rectifier: x where it is positive, else `negative_slope` * x (Maas, Hannun, Ng, 2013).
-
-    Args:
-        x: the input, float32 or float64.
-        negative_slope: the slope for negative x.
-        inplace: taken for PyTorch's sake; the input is never changed.
-
-    Example:
-        >>> import fastnn
-        >>> fastnn.functional.leaky_relu(fastnn.tensor([-1.0, 2.0]), 0.5)
-        tensor([-0.5,  2. ])
-    """
-    expect_tensors("leaky_relu", x=x)
-    expect_numbers("leaky_relu", negative_slope=negative_slope)
-    data = x.data
-    y = ops.leaky_relu_forward(data, negative_slope)
-    saved = y if negative_slope >= 0 else data  # the sign of y no longer tells that of x
-    return record(y, lambda dy: ops.leaky_relu_backward(dy, saved, negative_slope), x)
-
-
-def elu(x: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """The exponential linear unit: x where it is positive, else `alpha` * (exp(x) - 1) (Clevert et al., 2015).
-
-    Args:
-        x: the input, float32 or float64.
-        alpha: minus the limit for negative x, at least 0.
-        inplace: taken for PyTorch's sake; the input is never changed.
-
-    Raises:
-        ValueError: `alpha` is negative.
-
-    Example:
-        >>> import fastnn
-        >>> fastnn.functional.elu(fastnn.tensor([-100.0, 2.0]))
-        tensor([-1.,  2.])
-    """
-    expect_tensors("elu", x=x)
-    expect_numbers("elu", alpha=alpha)
-    if not alpha >= 0:
-        raise ValueError(f"elu: alpha is {alpha}; expected at least 0")
-    y = ops.elu_forward(x.data, alpha)
-    return record(y, lambda dy: ops.elu_backward(dy, y, alpha), x)
 
 
 def softsign(x: Tensor) -> Tensor:
@@ -139,3 +78,62 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
         raise ValueError(f"gelu: approximate is {approximate!r}; expected 'none' or 'tanh'")
     data = x.data
     return record(ops.gelu_forward(data, approximate), lambda dy: ops.gelu_backward(dy, data, approximate), x)
+
+
+def mish(x: Tensor, inplace: bool = False) -> Tensor:
+    """Mish, x * tanh(softplus(x)) (Misra, 2019), without overflow; `inplace` is taken for PyTorch's sake.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.mish(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([ -0.,   0., 100.])
+    """
+    expect_tensors("mish", x=x)
+    data = x.data
+    return record(ops.mish_forward(data), lambda dy: ops.mish_backward(dy, data), x)
+
+
+def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + exp(beta * x)) / beta, a smooth max(x, 0); without overflow, whatever the threshold.
+
+    Args:
+        x: the input, float32 or float64.
+        beta: how sharp the bend is.
+        threshold: where beta * x is above it, the result is x itself.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.softplus(fastnn.tensor([-1000.0, 0.0, 1000.0]))
+        tensor([0.000000e+00, 6.931472e-01, 1.000000e+03])
+    """
+    expect_tensors("softplus", x=x)
+    expect_numbers("softplus", beta=beta, threshold=threshold)
+    data = x.data
+    y = ops.softplus_forward(data, beta, threshold)
+    return record(y, lambda dy: ops.softplus_backward(dy, data, beta, threshold), x)
+
+
+def logsigmoid(x: Tensor) -> Tensor:
+    """log(sigmoid(x)), without overflow.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.logsigmoid(fastnn.tensor([-1000.0, 0.0, 1000.0]))
+        tensor([-1.000000e+03, -6.931472e-01,  0.000000e+00])
+    """
+    expect_tensors("logsigmoid", x=x)
+    y = ops.logsigmoid_forward(x.data)
+    return record(y, lambda dy: ops.logsigmoid_backward(dy, y), x)
+
+
+def tanhshrink(x: Tensor) -> Tensor:
+    """What tanh takes away: x - tanh(x).
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.tanhshrink(fastnn.tensor([-100.0, 0.0, 100.0]))
+        tensor([-99.,   0.,  99.])
+    """
+    expect_tensors("tanhshrink", x=x)
+    data = x.data
+    return record(ops.tanhshrink_forward(data), lambda dy: ops.tanhshrink_backward(dy, data), x)

@@ -25,6 +25,22 @@ def softmax(x: Tensor, dim: int) -> Tensor:
     return record(y, lambda dy: ops.softmax_backward(dy, y, dim), x)
 
 
+def softmin(x: Tensor, dim: int) -> Tensor:
+    """softmax(-x, dim). Any shape -> the same shape.
+
+    Raises:
+        IndexError: x has no dimension `dim`.
+
+    Example:
+        >>> import fastnn
+        >>> fastnn.functional.softmin(fastnn.tensor([[1.0, 1.0], [1000.0, 0.0]]), dim=1)
+        tensor([[0.5, 0.5],
+                [0. , 1. ]])
+    """
+    expect_tensors("softmin", x=x)
+    return softmax(-x, dim)
+
+
 def log_softmax(x: Tensor, dim: int) -> Tensor:
     """log(softmax(x, dim)), without overflow and exact for probabilities that round to 0. Any shape -> the same shape.
 

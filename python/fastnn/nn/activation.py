@@ -1,4 +1,4 @@
-"""Activation layers."""
+"""Smooth activation layers, element-wise, and softmax along a dimension. Any shape -> the same shape."""
 
 from __future__ import annotations
 
@@ -7,116 +7,110 @@ from ..tensor import Tensor
 from .module import Module
 
 
-class ReLU(Module):
-    """max(x, 0), element-wise: any shape -> the same shape.
-
-    Args:
-        inplace: taken for PyTorch's sake; the input is never changed.
-    """
+class Inplace(Module):
+    """An activation that takes `inplace` for PyTorch's sake; the input is never changed."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
-        return F.relu(x)
-
     def extra_repr(self) -> str:
-        """`inplace`, where it was given."""
-        return "inplace=True" if self.inplace else ""
+        """The arguments, and `inplace` where it was given."""
+        arguments = self._arguments()
+        return ", ".join((*arguments, "inplace=True") if self.inplace else arguments)
+
+    def _arguments(self) -> tuple[str, ...]:
+        return ()
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x)), element-wise: any shape -> the same shape."""
+    """1 / (1 + exp(-x))."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.sigmoid(x)
 
 
+class LogSigmoid(Module):
+    """log(1 / (1 + exp(-x))), without overflow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.logsigmoid(x)
+
+
 class Tanh(Module):
-    """tanh(x), element-wise: any shape -> the same shape."""
+    """The hyperbolic tangent."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.tanh(x)
 
 
+class Tanhshrink(Module):
+    """x - tanh(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.tanhshrink(x)
+
+
 class Softsign(Module):
-    """x / (1 + abs(x)), element-wise: any shape -> the same shape."""
+    """x / (1 + abs(x))."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.softsign(x)
 
 
-class LeakyReLU(Module):
-    """x where it is positive, else `negative_slope` * x, element-wise: any shape -> the same shape.
+class Softplus(Module):
+    """log(1 + exp(beta * x)) / beta, a smooth max(x, 0).
 
     Args:
-        negative_slope: the slope for negative x.
-        inplace: taken for PyTorch's sake; the input is never changed.
+        beta: how sharp the bend is.
+        threshold: where beta * x is above it, the result is x itself.
     """
 
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        self.negative_slope = negative_slope
-        self.inplace = inplace
+        self.beta = beta
+        self.threshold = threshold
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
-        return F.leaky_relu(x, self.negative_slope)
+        return F.softplus(x, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        """The slope, and `inplace` where it was given."""
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+        """The arguments."""
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class ELU(Module):
-    """x where it is positive, else `alpha` * (exp(x) - 1), element-wise: any shape -> the same shape.
-
-    Args:
-        alpha: minus the limit for negative x, at least 0.
-        inplace: taken for PyTorch's sake; the input is never changed.
-    """
-
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.inplace = inplace
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape -> the same shape."""
-        return F.elu(x, self.alpha)
-
-    def extra_repr(self) -> str:
-        """alpha, and `inplace` where it was given."""
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
-
-
-class SiLU(Module):
-    """x / (1 + exp(-x)), element-wise: any shape -> the same shape.
+class SiLU(Inplace):
+    """x / (1 + exp(-x)), also known as Swish.
 
     Args:
         inplace: taken for PyTorch's sake; the input is never changed.
     """
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.silu(x)
 
-    def extra_repr(self) -> str:
-        """`inplace`, where it was given."""
-        return "inplace=True" if self.inplace else ""
+
+class Mish(Inplace):
+    """x * tanh(softplus(x)) (Misra, 2019).
+
+    Args:
+        inplace: taken for PyTorch's sake; the input is never changed.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.mish(x)
 
 
 class GELU(Module):
-    """x times the probability that a normal variable is at most x, element-wise: any shape -> the same shape.
+    """x times the probability that a normal variable is at most x.
 
     Args:
         approximate: "none", or "tanh" for the approximation of `functional.gelu`.
@@ -140,33 +134,47 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-class Softmax(Module):
-    """exp(x) / (the sum of exp(x) along `dim`): any shape -> the same shape."""
+class AlongDim(Module):
+    """What is computed along a dimension."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
+
+    def extra_repr(self) -> str:
+        """The dimension."""
+        return f"dim={self.dim}"
+
+
+class Softmax(AlongDim):
+    """exp(x) / (the sum of exp(x) along `dim`): any shape -> the same shape."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.softmax(x, self.dim)
 
-    def extra_repr(self) -> str:
-        """The dimension."""
-        return f"dim={self.dim}"
+
+class Softmin(AlongDim):
+    """`Softmax` of -x: any shape -> the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape -> the same shape."""
+        return F.softmin(x, self.dim)
 
 
-class LogSoftmax(Module):
+class LogSoftmax(AlongDim):
     """The logarithm of `Softmax`, computed without overflow: any shape -> the same shape."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape -> the same shape."""
         return F.log_softmax(x, self.dim)
 
-    def extra_repr(self) -> str:
-        """The dimension."""
-        return f"dim={self.dim}"
+
+class Softmax2d(Module):
+    """`Softmax` over the channels of each pixel: (N, C, H, W) -> (N, C, H, W) or (C, H, W) -> (C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W) or (C, H, W) -> (C, H, W)."""
+        if x.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: x has shape {x.shape}; expected (N, C, H, W) or (C, H, W)")
+        return F.softmax(x, -3)

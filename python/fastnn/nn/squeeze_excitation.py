@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..tensor import Tensor, expect_tensors
-from .activation import ReLU, Sigmoid
+from .activation import Sigmoid
 from .conv import Conv2d
 from .module import Module
 from .pooling import AdaptiveAvgPool2d
+from .rectifier import ReLU
 
 
 class SqueezeExcitation(Module):
