@@ -6,7 +6,7 @@
 namespace fastnn::bench {
 namespace {
 
-constexpr Activation f = Activation::tanh;
+constexpr Activation::Kind f = Activation::tanh;
 
 // A layer in one direction; every kind takes what it needs. Weights as PyTorch starts with.
 struct Layer {

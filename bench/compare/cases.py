@@ -11,7 +11,10 @@ from . import inputs
 
 SHAPES = Path(__file__).parent.parent / "shapes.h"
 
-ACTIVATIONS = ("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu")
+ACTIVATIONS = (
+    *("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu"),
+    *("selu", "mish", "softplus", "hardswish"),
+)
 
 
 @dataclass(frozen=True)

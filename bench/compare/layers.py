@@ -107,6 +107,7 @@ def _activation(name: str) -> Callable[[ModuleType, int], Ways]:
 
 relu, sigmoid, tanh, softsign = map(_activation, ("relu", "sigmoid", "tanh", "softsign"))
 leaky_relu, elu, silu, gelu = map(_activation, ("leaky_relu", "elu", "silu", "gelu"))
+selu, mish, softplus, hardswish = map(_activation, ("selu", "mish", "softplus", "hardswish"))
 
 
 def add(lib: ModuleType, n: int) -> Ways:
