@@ -16,7 +16,14 @@ void measure(Bench& bench, int64_t tensors, int64_t n, int states, const Step& s
   for (int64_t i = total; i < arrays.size(); ++i) arrays[i] *= arrays[i];  // averages of squares
   std::vector<OptimizerParam<float>> list;
   for (int64_t i = 0; i < total; i += n) {
-    list.push_back({.p = arrays + i, .g = g + i, .state = {}, .n = n, .step = 100});
+    list.push_back({.p = arrays + i,
+                    .g = g + i,
+                    .state = {},
+                    .n = n,
+                    .step = 100,
+                    .mu = 0.9,
+                    .mu_next = 0.9,
+                    .mu_product = 0});
     for (int k = 0; k < states; ++k) list.back().state[k] = arrays + (1 + k) * total + i;
   }
   const OptimizerParam<float>* const params = list.data();
@@ -41,6 +48,25 @@ constexpr AdamStep adam{.lr = 0.001,
                         .weight_decay = 0,
                         .decoupled = false,
                         .maximize = false};
+constexpr AdadeltaStep adadelta{
+    .lr = 1, .rho = 0.9, .eps = 1e-6, .weight_decay = 0, .maximize = false};
+constexpr AdamaxStep adamax{
+    .lr = 0.002, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0, .maximize = false};
+constexpr NadamStep nadam{.lr = 0.002,
+                          .beta1 = 0.9,
+                          .beta2 = 0.999,
+                          .eps = 1e-8,
+                          .weight_decay = 0,
+                          .decoupled = false,
+                          .maximize = false};
+constexpr RadamStep radam{.lr = 0.001,
+                          .beta1 = 0.9,
+                          .beta2 = 0.999,
+                          .eps = 1e-8,
+                          .weight_decay = 0,
+                          .decoupled = false,
+                          .maximize = false};
+constexpr LerpStep lerp{.weight = 0.001};
 
 }  // namespace
 
@@ -55,6 +81,11 @@ void add_optimizer() {
       add_n("adagrad", 1, adagrad, &Table::adagrad);
       add_n("rmsprop", 1, rmsprop, &Table::rmsprop);
       add_n("adam", 2, adam, &Table::adam);
+      add_n("adadelta", 2, adadelta, &Table::adadelta);
+      add_n("adamax", 2, adamax, &Table::adamax);
+      add_n("nadam", 2, nadam, &Table::nadam);
+      add_n("radam", 2, radam, &Table::radam);
+      add_n("lerp", 0, lerp, &Table::lerp);
     }
   }
 }

@@ -302,14 +302,59 @@ struct AdamStep {
   bool decoupled, maximize;
 };
 
+// State: square_avg, acc_delta.
+//   square_avg = rho * square_avg + (1 - rho) * g g;
+//   delta = sqrt(acc_delta + eps) / sqrt(square_avg + eps) * g;
+//   acc_delta = rho * acc_delta + (1 - rho) * delta delta;  p -= lr * delta.
+struct AdadeltaStep {
+  double lr, rho, eps, weight_decay;
+  bool maximize;
+};
+
+// State: exp_avg, exp_inf.
+//   exp_avg += (1 - beta1) * (g - exp_avg);  exp_inf = max(beta2 * exp_inf, |g| + eps);
+//   p -= lr / (1 - beta1^step) * exp_avg / exp_inf.
+struct AdamaxStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool maximize;
+};
+
+// State: exp_avg, exp_avg_sq. The averages and decoupled weight decay are Adam's. With the momenta
+// of OptimizerParam,
+//   root = sqrt(exp_avg_sq / (1 - beta2^step)) + eps;
+//   p -= lr * (1 - mu) / (1 - mu_product) * g / root;
+//   p -= lr * mu_next / (1 - mu_product * mu_next) * exp_avg / root.
+struct NadamStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize;
+};
+
+// State: exp_avg, exp_avg_sq. The averages and decoupled weight decay are Adam's. With
+// rho_inf = 2 / (1 - beta2) - 1 and rho = rho_inf - 2 * step * beta2^step / (1 - beta2^step),
+//   update = exp_avg / (1 - beta1^step) * lr; where rho > 5 also times
+//     sqrt(1 - beta2^step) / (sqrt(exp_avg_sq) + eps) and the rectification
+//     sqrt((rho - 4) (rho - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho));
+//   p -= update.
+struct RadamStep {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize;
+};
+
+// No state: p moves the share `weight` of the way to g, p += weight * (g - p).
+struct LerpStep {
+  double weight;
+};
+
 // One parameter of a fused optimizer call: n elements, their gradient, the arrays of its state
-// (null where they are not used), and the number of this step, from 1.
+// (null where they are not used), and the number of this step, from 1. For NAdam also the momentum
+// mu of this step and of the next one, and the product of mu over all steps up to this one.
 template <class T>
 struct OptimizerParam {
   T* p;
   const T* g;
   T* state[3];
   int64_t n, step;
+  double mu, mu_next, mu_product;
 };
 
 // The width in bytes of one max-pooling window position (r * S + s), and of one piece of maxout.
@@ -469,6 +514,12 @@ struct Ops {
   void (*adagrad)(const Exec&, const AdagradStep&, int64_t count, const OptimizerParam<T>* params);
   void (*rmsprop)(const Exec&, const RmspropStep&, int64_t count, const OptimizerParam<T>* params);
   void (*adam)(const Exec&, const AdamStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*adadelta)(const Exec&, const AdadeltaStep&, int64_t count,
+                   const OptimizerParam<T>* params);
+  void (*adamax)(const Exec&, const AdamaxStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*nadam)(const Exec&, const NadamStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*radam)(const Exec&, const RadamStep&, int64_t count, const OptimizerParam<T>* params);
+  void (*lerp)(const Exec&, const LerpStep&, int64_t count, const OptimizerParam<T>* params);
 
   // What data are augmented by. Numbers drawn for an image come in as arrays; fill has one pixel
   // value a channel.

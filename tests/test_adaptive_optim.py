@@ -1,4 +1,4 @@
-"""Adagrad, RMSprop, Adam and AdamW: the fused kernels and the optimizers against NumPy, the oracle and PyTorch."""
+"""The adaptive optimizers: the fused kernels and the optimizers against NumPy, the oracle and PyTorch."""
 
 import copy
 import itertools
@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 import fastnn
-import reference as ref
+import reference_optim as ref
 from fastnn import ops, optim
 from fastnn.tensor import Parameter, Tensor
 
 DTYPES = [np.float32, np.float64]
 SHAPES = [(3,), (4, 5), (2, 3, 3, 1), (), (0, 2), (31,), (1000,)]
+
+
+NAMES = ["Adagrad", "RMSprop", "Adadelta", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
 def combinations(**choices):
@@ -37,6 +40,23 @@ OPTIONS = [
         for name in ("Adam", "AdamW")
         for options in combinations(weight_decay=[0, 0.1], amsgrad=[False, True], maximize=[False, True])
     ),
+    *(
+        (name, options)
+        for name in ("Adadelta", "Adamax")
+        for options in combinations(weight_decay=[0, 0.1], maximize=[False, True])
+    ),
+    *(
+        (name, options)
+        for name in ("NAdam", "RAdam")
+        for options in combinations(weight_decay=[0, 0.1], decoupled_weight_decay=[False, True], maximize=[False, True])
+    ),
+    ("Adadelta", {"rho": 0.3, "eps": 1e-2}),
+    ("Adadelta", {"rho": 1.0}),
+    ("Adamax", {"betas": (0.3, 0.5), "eps": 1e-2}),
+    ("NAdam", {"betas": (0.3, 0.5), "eps": 1e-2, "momentum_decay": 0.3}),
+    ("NAdam", {"momentum_decay": 0}),
+    ("RAdam", {"betas": (0.3, 0.99), "eps": 1e-2}),
+    ("RAdam", {"betas": (0.9, 0.5)}),
     ("Adagrad", {"eps": 1e-2}),
     ("RMSprop", {"alpha": 0.3, "eps": 1e-2, "centered": True}),
     ("Adam", {"betas": (0.0, 0.5), "eps": 1e-2}),
@@ -109,11 +129,24 @@ def test_against_the_oracle(isa, name, options):
             elif name == "RMSprop":
                 rest = (group["momentum"], group["centered"], group["maximize"])
                 values[i], *states[i] = ref.rmsprop(p, g, *state, lr, group["alpha"], eps, decay, *rest)
+            elif name == "Adadelta":
+                values[i], *states[i] = ref.adadelta(p, g, *state[:2], lr, group["rho"], eps, decay, group["maximize"])
+            elif name == "Adamax":
+                rest = (*group["betas"], eps, decay, group["maximize"])
+                values[i], *states[i] = ref.adamax(p, g, *state[:2], step, lr, *rest)
+            elif name == "NAdam":
+                rest = (*group["betas"], eps, decay, group["momentum_decay"])
+                rest += (group["decoupled_weight_decay"], group["maximize"])
+                values[i], *states[i] = ref.nadam(p, g, *state[:2], step, lr, *rest)
+            elif name == "RAdam":
+                rest = (*group["betas"], eps, decay, group["decoupled_weight_decay"], group["maximize"])
+                values[i], *states[i] = ref.radam(p, g, *state[:2], step, lr, *rest)
             else:
                 rest = (group["decoupled_weight_decay"], group["amsgrad"], group["maximize"])
                 values[i], *states[i] = ref.adam(p, g, *state, step, lr, *group["betas"], eps, decay, *rest)
+    exact = 1e-7 if name == "NAdam" else 1e-10  # its product of momenta is kept in single precision, as in PyTorch
     for p, value in zip(ours, values, strict=True):
-        np.testing.assert_allclose(p.data, value, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(p.data, value, rtol=exact, atol=exact / 100)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -133,7 +166,7 @@ def test_each_operation_is_rounded_as_in_numpy(isa, dtype):
 # ---- structure -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Adagrad", "RMSprop", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", NAMES)
 def test_defaults_and_state_are_pytorchs(name):
     torch = pytest.importorskip("torch")
     ours = params()
@@ -168,6 +201,10 @@ def test_defaults_and_state_are_pytorchs(name):
         ("RMSprop", {"momentum": 0.9, "centered": True}),
         ("Adam", {"amsgrad": True, "weight_decay": 0.01}),
         ("AdamW", {}),
+        ("Adadelta", {}),
+        ("Adamax", {"weight_decay": 0.01}),
+        ("NAdam", {}),
+        ("RAdam", {"betas": (0.9, 0.9)}),
     ],
 )
 def test_resuming_gives_the_same_bits(name, options):
@@ -192,7 +229,8 @@ def test_resuming_gives_the_same_bits(name, options):
         np.testing.assert_array_equal(p.data, q.data)
 
 
-def test_a_checkpoint_holds_the_state(tmp_path):
+@pytest.mark.parametrize(("name", "options"), [("Adam", {"lr": 0.1, "amsgrad": True}), ("NAdam", {})])
+def test_a_checkpoint_holds_the_state(tmp_path, name, options):
     from fastnn import nn
     from fastnn.data import ArrayDataset, DataLoader
     from fastnn.training import Trainer
@@ -203,7 +241,7 @@ def test_a_checkpoint_holds_the_state(tmp_path):
     def trainer(epochs, path):
         fastnn.manual_seed(0)
         model = nn.Linear(4, 3)
-        optimizer = optim.Adam(model.parameters(), lr=0.1, amsgrad=True)
+        optimizer = getattr(optim, name)(model.parameters(), **options)
         return Trainer(model, optimizer, DataLoader(data, 8, shuffle=True, seed=0), epochs, checkpoint=path)
 
     whole = trainer(2, tmp_path / "whole")
@@ -231,7 +269,7 @@ def test_an_option_switched_on_later_starts_its_state_as_zeros():
 
 def test_a_failed_step_changes_nothing():
     w = Parameter(np.ones(3, np.float32))
-    for name in ("Adagrad", "RMSprop", "Adam"):
+    for name in ("Adagrad", "RMSprop", "Adam", "Adadelta", "Adamax", "NAdam", "RAdam"):
         optimizer = make(name, [w])
         w.grad = Tensor(np.ones(4, np.float32))
         with pytest.raises(ValueError, match=f"{name.lower()}: grads\\[0\\] has shape"):
@@ -263,15 +301,23 @@ def test_same_bits_on_any_number_of_threads(isa):
         for threads in (1, 2, 3):
             ops.set_num_threads(threads)
             found = []
-            for name in ("adagrad", "rmsprop", "adam"):
+            for name in ("adagrad", "rmsprop", "adam", "adadelta", "adamax", "nadam", "radam", "lerp"):
                 rng = np.random.default_rng(0)
                 p, g, *states = [[rng.random(s, np.float32) for s in shapes] for _ in range(5)]
                 if name == "adagrad":
                     ops.adagrad(p, g, states[0], [3] * 5, 0.1, 0.1, 0.01)
                 elif name == "rmsprop":
                     ops.rmsprop(p, g, *states, 0.1, 0.9, 1e-8, 0.01, 0.9, True)
-                else:
+                elif name == "adam":
                     ops.adam(p, g, *states, [1, 2, 3, 4, 5], 0.1, weight_decay=0.01, amsgrad=True)
+                elif name == "adadelta":
+                    ops.adadelta(p, g, *states[:2], 0.1)
+                elif name == "nadam":
+                    ops.nadam(p, g, *states[:2], [0.5] * 5, [1, 2, 3, 4, 5], 0.1)
+                elif name == "lerp":
+                    ops.lerp(p, g, 0.3)
+                else:
+                    getattr(ops, name)(p, g, *states[:2], [1, 2, 3, 4, 50], 0.1)
                 found += itertools.chain(p, *states)
             results.append(np.concatenate(found))
     finally:
@@ -288,6 +334,27 @@ def test_parameters_may_be_at_different_steps_and_of_different_types(isa):
     np.testing.assert_allclose(p[0], -0.1, rtol=1e-6)
     np.testing.assert_allclose(p[1], -0.1, rtol=1e-6)
     np.testing.assert_allclose(p[2], -0.1 * (0.1 / 0.19) / np.sqrt(0.001 / 0.001999), rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weight", [0, 0.3, 0.5, 0.9, 1])
+def test_lerp(isa, weight, dtype):
+    rng = np.random.default_rng(0)
+    p, ends = ([np.asarray(rng.standard_normal(shape), dtype) for shape in SHAPES] for _ in range(2))
+    before = copy.deepcopy(p)
+    ops.lerp(p, ends, weight)
+    for start, end, found in zip(before, ends, p, strict=True):
+        np.testing.assert_allclose(found, start + weight * (end - start), rtol=1e-6, atol=1e-6)
+        if weight in (0, 1):
+            np.testing.assert_array_equal(found, end if weight else start)
+
+
+def test_adamax_keeps_nan(isa):
+    p = [np.zeros(2, np.float32)]
+    averages, largest = [np.zeros(2, np.float32)], [np.zeros(2, np.float32)]
+    for step, g in enumerate(([np.nan, 1], [1, 1]), 1):
+        ops.adamax(p, [np.array(g, np.float32)], averages, largest, [step], 0.1)
+    np.testing.assert_array_equal(np.isnan(largest[0]), [True, False])
 
 
 def test_op_errors_say_what_is_wrong_and_change_nothing():
@@ -347,6 +414,11 @@ def test_op_errors_say_what_is_wrong_and_change_nothing():
         [1],
         amsgrad=True,
     )
+    refused(ValueError, "nadam: mu_products has length 0, steps has 1", "nadam", [g], state, state, [], [1])
+    refused(ValueError, r"adamax: steps\[0\] is 0", "adamax", [g], state, [np.zeros_like(p)], [0])
+    refused(ValueError, r"adadelta: acc_deltas\[0\] is None, expected an array", "adadelta", [g], state, [None])
+    with pytest.raises(ValueError, match=r"lerp: ends\[0\] has shape \(3, 2\); expected \(2, 3\)"):
+        ops.lerp([p], [g.T], 0.5)
     layout = r"adam: exp_avgs\[0\] must have the memory layout of params\[0\]"
     refused(ValueError, layout, "adam", [g], [np.zeros((3, 2), np.float32).T], state, [None], [1])
 
@@ -354,9 +426,13 @@ def test_op_errors_say_what_is_wrong_and_change_nothing():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        *((name, {"lr": -1}, "lr is -1; expected at least 0") for name in ("Adagrad", "RMSprop", "Adam", "AdamW")),
-        *((name, {"eps": -1e-9}, "eps is -1e-09") for name in ("Adagrad", "RMSprop", "Adam", "AdamW")),
-        *((name, {"weight_decay": -1}, "weight_decay is -1") for name in ("Adagrad", "RMSprop", "Adam", "AdamW")),
+        *((name, {"lr": -1}, "lr is -1; expected at least 0") for name in NAMES),
+        *((name, {"eps": -1e-9}, "eps is -1e-09") for name in NAMES),
+        *((name, {"weight_decay": -1}, "weight_decay is -1") for name in NAMES),
+        *((name, {"betas": (0.9, 1)}, r"betas\[1\] is 1; expected a number below 1") for name in NAMES[3:]),
+        ("Adadelta", {"rho": 1.5}, "rho is 1.5; expected at most 1"),
+        ("Adadelta", {"rho": -0.5}, "rho is -0.5; expected at least 0"),
+        ("NAdam", {"momentum_decay": -1}, "momentum_decay is -1"),
         ("Adam", {"betas": (1.0, 0.9)}, r"betas\[0\] is 1.0; expected a number below 1"),
         ("AdamW", {"betas": (0.9, -0.1)}, r"AdamW: betas\[1\] is -0.1; expected at least 0"),
         ("Adam", {"betas": (0.9, float("nan"))}, r"betas\[1\] is nan"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import reference as ref
+import reference_optim as ref
 from fastnn import ops
 
 DTYPES = [np.float32, np.float64]

@@ -418,6 +418,61 @@ def adam(
     amsgrad: bool = False,
     maximize: bool = False,
 ) -> None: ...
+def adadelta(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    square_avgs: Sequence[_Array],
+    acc_deltas: Sequence[_Array],
+    lr: float,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+) -> None: ...
+def adamax(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[_Array],
+    exp_infs: Sequence[_Array],
+    steps: Sequence[int],
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+) -> None: ...
+def nadam(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[_Array],
+    exp_avg_sqs: Sequence[_Array],
+    mu_products: Sequence[float],
+    steps: Sequence[int],
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum_decay: float = 4e-3,
+    decoupled: bool = False,
+    maximize: bool = False,
+) -> list[float]: ...
+def radam(
+    params: Sequence[_Array],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[_Array],
+    exp_avg_sqs: Sequence[_Array],
+    steps: Sequence[int],
+    lr: float,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled: bool = False,
+    maximize: bool = False,
+) -> None: ...
+def lerp(params: Sequence[_Array], ends: Sequence[Any], weight: float) -> None: ...
 
 # memory, threads, instruction sets
 def empty(shape: Sequence[int], dtype: DTypeLike = "float32", *, channels_last: bool = False) -> _Array: ...

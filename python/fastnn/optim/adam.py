@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_fraction, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative
 
 
 class Adam(Optimizer):
@@ -70,11 +70,7 @@ class Adam(Optimizer):
     def _check_options(self, group: Group) -> None:
         name = type(self).__name__
         check_non_negative(name, group, "lr", "eps", "weight_decay")
-        try:
-            beta1, beta2 = group["betas"]
-        except (TypeError, ValueError):
-            raise TypeError(f"{name}: betas is {group['betas']!r}; expected two numbers") from None
-        check_fraction(name, {"betas[0]": beta1, "betas[1]": beta2})
+        check_betas(name, group)
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]

@@ -191,8 +191,13 @@ def check_non_negative(optimizer: str, group: Group, *names: str) -> None:
             raise ValueError(f"{optimizer}: {name} is {group[name]}; expected at least 0")
 
 
-def check_fraction(optimizer: str, options: Group) -> None:
-    """Raises an error that names the option where one of these is not a number of at least 0 and below 1."""
+def check_betas(optimizer: str, group: Group) -> None:
+    """Raises an error where the option betas is not two numbers of at least 0 and below 1."""
+    try:
+        beta1, beta2 = group["betas"]
+    except (TypeError, ValueError):
+        raise TypeError(f"{optimizer}: betas is {group['betas']!r}; expected two numbers") from None
+    options = {"betas[0]": beta1, "betas[1]": beta2}
     check_non_negative(optimizer, options, *options)
     for name, value in options.items():
         if not value < 1:
@@ -206,6 +211,8 @@ def empty_like(x: Array) -> Array:
 
 def _own_copy(value: Any, param: Tensor) -> Any:
     """A copy of a state's entry; an array takes the parameter's element type, and its layout where it has its shape."""
+    if isinstance(value, list):
+        return [_own_copy(v, param) for v in value]
     if not hasattr(value, "__array__"):
         return deepcopy(value)
     array = as_tensor(value).data
