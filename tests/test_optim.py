@@ -1,4 +1,4 @@
-"""SGD and the schedules: trajectories against PyTorch's and plain NumPy, state, options, errors."""
+"""SGD and what all optimizers share: trajectories against PyTorch's and plain NumPy, state, options, errors."""
 
 import copy
 import itertools
@@ -297,61 +297,6 @@ def test_errors(make, kind, text):
         return
     with pytest.raises(kind, match=text):
         make(params())
-
-
-# ---- schedules ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("T_max", "eta_min", "steps"), [(10, 0.0, 10), (7, 0.01, 40), (1, 0.0, 6), (2, 0.2, 9)])
-def test_cosine_annealing(T_max, eta_min, steps):
-    optimizer = SGD([{"params": params()[:1]}, {"params": params()[1:], "lr": 0.5}], lr=0.1)
-    schedule = lr_scheduler.CosineAnnealingLR(optimizer, T_max, eta_min)
-    assert schedule.get_last_lr() == [0.1, 0.5]
-    for t in range(1, steps + 1):
-        schedule.step()
-        closed = [eta_min + (lr - eta_min) * (1 + math.cos(math.pi * t / T_max)) / 2 for lr in (0.1, 0.5)]
-        assert schedule.get_last_lr() == pytest.approx(closed, rel=1e-9, abs=1e-12)
-        assert [g["lr"] for g in optimizer.param_groups] == schedule.get_last_lr()
-        assert schedule.last_epoch == t
-
-
-def test_cosine_annealing_against_torch_bit_for_bit():
-    torch = pytest.importorskip("torch")
-    optimizer, reference = SGD(params(), lr=0.3), torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.3)
-    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 5, 0.05)
-    reference_schedule = torch.optim.lr_scheduler.CosineAnnealingLR(reference, 5, 0.05)
-    for _ in range(17):
-        reference.step()
-        schedule.step()
-        reference_schedule.step()
-        assert schedule.get_last_lr() == reference_schedule.get_last_lr()
-    assert set(schedule.state_dict()) <= set(reference_schedule.state_dict())
-
-
-def test_schedule_resumes_by_last_epoch():
-    optimizer = SGD(params(), lr=0.1)
-    with pytest.raises(KeyError, match="'initial_lr'"):
-        lr_scheduler.CosineAnnealingLR(optimizer, 10, last_epoch=3)
-    schedule = lr_scheduler.CosineAnnealingLR(optimizer, 10)
-    for _ in range(4):
-        schedule.step()
-    resumed = SGD(params(), lr=0.1)
-    resumed.load_state_dict(optimizer.state_dict())
-    other = lr_scheduler.CosineAnnealingLR(resumed, 10, last_epoch=schedule.last_epoch - 1)
-    for _ in range(6):
-        schedule.step()
-        other.step()
-        assert schedule.get_last_lr() == other.get_last_lr()
-
-
-def test_schedule_errors():
-    optimizer = SGD(params(), lr=0.1)
-    with pytest.raises(ValueError, match="T_max is 0; expected at least 1"):
-        lr_scheduler.CosineAnnealingLR(optimizer, 0)
-    with pytest.raises(TypeError, match="int; expected an Optimizer"):
-        lr_scheduler.CosineAnnealingLR(3, 10)
-    with pytest.raises(NotImplementedError, match="LRScheduler defines no get_lr"):
-        lr_scheduler.LRScheduler(optimizer).step()
 
 
 @pytest.mark.parametrize("name", ["lr", "momentum", "dampening", "weight_decay"])
