@@ -9,15 +9,17 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from . import nn, random, serialization
 from .data import DataLoader, Dataset
-from .nn.utils import clip_grad_norm_
-from .optim import Optimizer
-from .optim.lr_scheduler import LRScheduler
+from .nn.utils import clip_grad_norm_, clip_grad_value_
+from .optim import LBFGS, Optimizer
+from .optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from .optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .tasks import Carry, Classification, Task
 from .tensor import Array, Tensor, no_grad
 
@@ -29,10 +31,12 @@ _FORMAT = "fastnn checkpoint 1"
 class Trainer:
     """Trains a model and writes checkpoints.
 
-    After each step `scheduler.step()` is called. At the end of each epoch, and where `stop` has been called, it writes
-    a checkpoint: one safetensors file with the arrays `model.*` and `optimizer.*` and, as JSON in its metadata,
-    everything else that the rest of the run depends on. A run that goes on from it ends in the same bits as one that
-    was never stopped, on any number of threads.
+    A step goes through `accumulate` batches (in the end of an epoch through those that are left), adds up their
+    gradients as those of one large batch, clips them, and updates the parameters. After each step `scheduler.step()` is
+    called. At the end of each epoch, and where `stop` has been called, it writes a checkpoint: one safetensors file
+    with the arrays `model.*` and `optimizer.*` and, as JSON in its metadata, everything else that the rest of the run
+    depends on. A run that goes on from it ends in the same bits as one that was never stopped, on any number of
+    threads.
 
     Args:
         model: what is trained.
@@ -40,14 +44,20 @@ class Trainer:
         loader: gives batches `(x, target)` of N items each. Its seed and the epoch determine the order.
         epochs: how often the whole data set is gone through.
         task: the loss and what else is measured (see `fastnn.tasks`); `Classification()` where None.
-        scheduler: changes the learning rate after each step, or None.
-        clip_norm: the largest norm of all gradients together, to which they are clipped, or None.
+        scheduler: changes the learning rate after each step, or None. A `ReduceLROnPlateau` is told the training loss
+            after each epoch.
+        accumulate: batches a step. Layers that look at a whole batch, such as batch normalization, see them one by one.
+        clip_value: the largest absolute value of an element of the gradients, to which it is clipped, or None.
+        clip_norm: the largest norm of all gradients together, to which they are clipped (after `clip_value`), or None.
+        ema_decay: how much of an exponential moving average of the weights and buffers each step keeps; that average is
+            what is evaluated and saved. None for the weights themselves.
         test: a data set to evaluate at the end of each epoch, or None.
         test_batch_size: its items at a time.
         checkpoint: the path to write to, or None.
         config: JSON data to be kept in the checkpoint, such as the model's name. `resume` insists that it is the same.
 
     Attributes:
+        averaged: the `optim.swa_utils.AveragedModel` of `ema_decay`, or None.
         epoch: epochs completed.
         step: steps done of the epoch under way.
         items: training items seen in the epoch under way.
@@ -80,7 +90,10 @@ class Trainer:
         *,
         task: Task | None = None,
         scheduler: LRScheduler | None = None,
+        accumulate: int = 1,
+        clip_value: float | None = None,
         clip_norm: float | None = None,
+        ema_decay: float | None = None,
         test: Dataset[Any] | None = None,
         test_batch_size: int = 1000,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -88,15 +101,25 @@ class Trainer:
     ) -> None:
         if epochs < 1:
             raise ValueError(f"Trainer: epochs is {epochs}, expected at least 1")
+        if accumulate < 1:
+            raise ValueError(f"Trainer: accumulate is {accumulate}, expected at least 1")
         if not len(loader):
             raise ValueError("Trainer: loader has no batches")
+        if isinstance(optimizer, LBFGS):
+            raise ValueError("Trainer: optimizer is LBFGS, which goes through the data many times a step")
         self.model = model
         self.optimizer = optimizer
         self.loader = loader
         self.epochs = epochs
         self.task = Classification() if task is None else task
         self.scheduler = scheduler
+        self.accumulate = accumulate
+        self.clip_value = clip_value
         self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
+        self.averaged: AveragedModel | None = None
+        if ema_decay is not None:
+            self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
         self.test = test
         self.test_batch_size = test_batch_size
         self.checkpoint = checkpoint
@@ -116,6 +139,11 @@ class Trainer:
         Empty before the first step of an epoch.
         """
         return _metrics(self.task, self._sums, self.items)
+
+    @property
+    def result(self) -> nn.Module:
+        """What is evaluated and saved: the average of the weights where there is one, otherwise the model itself."""
+        return self.model if self.averaged is None else self.averaged.module
 
     def stop(self) -> None:
         """Makes `fit` write a checkpoint after the present step and return; may be called by callbacks and signals."""
@@ -141,8 +169,9 @@ class Trainer:
         """
         self.model.train()
         while self.epoch < self.epochs:
-            for x, target in self.loader.batches(self.epoch, self.step):
-                self._train_step(Tensor(x), Tensor(target))
+            batches = self.loader.batches(self.epoch, self.step * self.accumulate)
+            while step := list(islice(batches, self.accumulate)):
+                self._train_step(step)
                 if on_step is not None:
                     on_step(self)
                 if self._stop_was_called():
@@ -160,31 +189,40 @@ class Trainer:
         called, self._stopping = self._stopping, False
         return called
 
-    def _train_step(self, x: Tensor, target: Tensor) -> None:
-        loss, sums, carry = self.task.step(self.model, x, target, self._carry)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}: training has diverged; "
-                "a smaller learning rate may help"
-            )
+    def _train_step(self, batches: list[tuple[Array, Array]]) -> None:
+        items, sums, carry = sum(len(target) for _, target in batches), dict[str, float](), self._carry
         self.optimizer.zero_grad()
-        loss.backward()
+        for x, target in batches:
+            loss, measured, carry = self.task.step(self.model, Tensor(x), Tensor(target), carry)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the loss is {value} in epoch {self.epoch + 1}, step {self.step + 1}: training has diverged; "
+                    "a smaller learning rate may help"
+                )
+            loss.backward(np.full(loss.shape, len(target) / items))  # its share of the mean over all items of the step
+            _add(sums, {"loss": value * len(target), **measured})
+        if self.clip_value is not None:
+            clip_grad_value_(self.model.parameters(), self.clip_value)
         if self.clip_norm is not None:
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
-        if self.scheduler is not None:
+        if self.scheduler is not None and not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
         self.step += 1
-        self.items += len(target)
+        self.items += items
         self._carry = carry
-        _add(self._sums, {"loss": value * len(target), **sums})
+        _add(self._sums, sums)
 
     def _end_epoch(self) -> None:
         record = self.metrics
         if self.test is not None:
-            test = evaluate(self.model, self.test, self.test_batch_size, self.task)
+            test = evaluate(self.result, self.test, self.test_batch_size, self.task)
             record |= {f"test_{name}": value for name, value in test.items()}
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(record["loss"])
         self.history.append(record)
         self.epoch += 1
         self.step, self.items, self._sums, self._carry = 0, 0, {}, ()
@@ -194,13 +232,16 @@ class Trainer:
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Writes a checkpoint to `path`, or to the trainer's own; does nothing where there is neither.
 
-        A kill at any moment leaves the old file or the new one, whole.
+        `model.*` is what `result` holds; where that is an average, `trained.*` is what it is an average of. A kill at
+        any moment leaves the old file or the new one, whole.
         """
         path = self.checkpoint if path is None else path
         if path is None:
             return
         optimizer = self.optimizer.state_dict()
-        arrays = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        arrays = {f"model.{name}": value for name, value in self.result.state_dict().items()}
+        if self.averaged is not None:
+            arrays |= {f"trained.{name}": value for name, value in self.model.state_dict().items()}
         arrays |= {f"carry.{i}": value for i, value in enumerate(self._carry)}
         numbers: dict[str, dict[str, Any]] = {}
         for index, entries in optimizer["state"].items():
@@ -215,6 +256,7 @@ class Trainer:
                 "epoch": self.epoch,
                 "step": self.step,
                 "items": self.items,
+                "averaged": 0 if self.averaged is None else int(self.averaged.n_averaged),
                 "sums": self._sums,
                 "history": self.history,
             },
@@ -248,7 +290,7 @@ class Trainer:
                 index, _, name = key.partition(".")
                 optimizer["state"].setdefault(int(index), {})[name] = value
             progress = state["progress"]
-            epoch, step, items = (int(progress[name]) for name in ("epoch", "step", "items"))
+            epoch, step, items, count = (int(progress[name]) for name in ("epoch", "step", "items", "averaged"))
             sums, history = dict(progress["sums"]), list(progress["history"])
             carry = tuple(value for _, value in sorted(_with_prefix("carry", arrays).items()))
             scheduler, rng = state["scheduler"], state["rng"]
@@ -258,7 +300,10 @@ class Trainer:
             lines = [f"{key} was {_short(saved[key])} and is {_short(own[key])}" for key in different]
             raise ValueError(f"resume: {os.fspath(path)} belongs to another run: " + "; ".join(lines))
         try:
-            self.model.load_state_dict(_with_prefix("model", arrays))
+            self.result.load_state_dict(_with_prefix("model", arrays))
+            if self.averaged is not None:
+                self.model.load_state_dict(_with_prefix("trained", arrays))
+                self.averaged.n_averaged.fill_(count)
         except RuntimeError as error:
             raise ValueError(f"resume: {os.fspath(path)} holds another model: {error}") from error
         self.optimizer.load_state_dict(optimizer)
@@ -282,7 +327,10 @@ class Trainer:
             "transform": getattr(loader.transform, "__qualname__", repr(loader.transform)),
             "epochs": self.epochs,
             "task": type(self.task).__name__,
+            "accumulate": self.accumulate,
+            "clip value": self.clip_value,
             "clip norm": self.clip_norm,
+            "EMA decay": self.ema_decay,
             "optimizer": type(self.optimizer).__name__,
             "scheduler": None if self.scheduler is None else type(self.scheduler).__name__,
         }

@@ -173,7 +173,7 @@ def _series(settings: dict[str, Any], path: str, plot_file: str | None) -> Run:
     test = Windows(values[split - window :], window, horizon)
 
     def report(trainer: Trainer) -> list[str]:
-        model = trainer.model.eval()
+        model = trainer.result.eval()
         said = forecast(model, series.columns, values, split, window, horizon, season)
         lines = (
             table(scores(said, std), "of the held-out rows")
@@ -214,7 +214,7 @@ def _adding(settings: dict[str, Any], data: str | None) -> Run:
 
     def report(trainer: Trainer) -> list[str]:
         x, target = (fastnn.as_tensor(a[:100]) for a in test.arrays)
-        model: Any = trainer.model
+        model: Any = trainer.result
 
         def loss(y: fastnn.Tensor) -> fastnn.Tensor:
             return nn.functional.mse_loss(model.linear(y[-1]), target)

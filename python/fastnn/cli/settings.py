@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-_SGD = {"optimizer": "sgd", "schedule": "cosine", "momentum": 0.9, "clip_norm": 0.0}
-_ADAM = {"optimizer": "adam", "schedule": "cosine", "momentum": 0.0, "weight_decay": 0.0, "clip_norm": 1.0}
+_STEPS = {"schedule": "cosine", "warmup": 0, "accumulate": 1, "clip_value": 0.0, "ema": 0.0}
+_SGD = {"optimizer": "sgd", "momentum": 0.9, "clip_norm": 0.0, **_STEPS}
+_ADAM = {"optimizer": "adam", "momentum": 0.0, "weight_decay": 0.0, "clip_norm": 1.0, **_STEPS}
 _RECURRENT = {"cell": "lstm", "num_layers": 1, "dropout": 0.0}
 
 # By run: three for images, which the model and the data set decide between, and three that have a name of their own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -14,6 +15,7 @@ import fastnn
 from .arguments import UsageError, number
 from .checkpoints import read_config
 from .settings import IMAGE_RUNS, SETTINGS, all_settings, defaults, run_of
+from .steps import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     positive, fraction, any_above = number(int, 1), number(float, 0, below=1), number(float, 0, above=True)
     options: dict[str, tuple[Any, str]] = {
         "epochs": (positive, "passes over the training data"),
-        "batch_size": (positive, "items a step"),
-        "optimizer": (("sgd", "adam"), "what makes the steps"),
-        "lr": (any_above, "learning rate at the start"),
-        "schedule": (("cosine", "constant"), "what the learning rate does: fall to 0 along a cosine, or stay"),
-        "momentum": (fraction, "momentum of SGD"),
-        "weight_decay": (number(float, 0), "factor of the weights in their gradient"),
+        "batch_size": (positive, "items a batch"),
+        "accumulate": (positive, "batches a step, as one large batch in less memory"),
+        "optimizer": (
+            tuple(OPTIMIZERS),
+            "what makes the steps; one that is not the default brings its own lr, momentum and weight decay",
+        ),
+        "lr": (any_above, "learning rate, the highest of the run"),
+        "schedule": (
+            tuple(SCHEDULES),
+            "what the learning rate does: " + "; ".join(f"{name} {text}" for name, text in SCHEDULES.items()),
+        ),
+        "warmup": (number(int, 0), "steps at the start in which the learning rate rises from nearly 0"),
+        "momentum": (fraction, "momentum of sgd and rmsprop"),
+        "weight_decay": (number(float, 0), "factor of the weights in their gradient; for adamw in the step itself"),
+        "clip_value": (number(float, 0), "largest element of the gradients, 0 for any"),
         "clip_norm": (number(float, 0), "largest norm of the gradients, 0 for any"),
+        "ema": (
+            fraction,
+            "share that an average of the weights keeps in each step; it is tested and saved; 0 for none",
+        ),
         "seed": (number(int, 0, below=1 << 63), "for the initial weights and the order of the data"),
         "cell": (("lstm", "gru", "rnn"), "kind of the recurrent layers"),
         "embedding_dim": (positive, "size of the vectors that stand for characters"),
@@ -75,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains a model and writes a checkpoint."""
-    from .. import models, optim, training
+    from .. import models, training
     from ..data import DataLoader
     from .progress import Progress, text
     from .runs import prepare
@@ -92,21 +107,19 @@ def run(args: argparse.Namespace) -> int:
     loader = DataLoader(
         run.train, settings["batch_size"], shuffle=run.shuffle, seed=settings["seed"], transform=run.transform
     )
-    options = {"lr": settings["lr"], "weight_decay": settings["weight_decay"]}
-    optimizer = (
-        optim.SGD(run.model.parameters(), momentum=settings["momentum"], **options)
-        if settings["optimizer"] == "sgd"
-        else optim.Adam(run.model.parameters(), **options)
-    )
-    steps = settings["epochs"] * len(loader)
+    optimizer = make_optimizer(settings, run.model.parameters())
+    steps = settings["epochs"] * math.ceil(len(loader) / settings["accumulate"])
     trainer = training.Trainer(
         run.model,
         optimizer,
         loader,
         settings["epochs"],
         task=run.task,
-        scheduler=optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if settings["schedule"] == "cosine" else None,
+        scheduler=make_schedule(settings, optimizer, steps),
+        accumulate=settings["accumulate"],
+        clip_value=settings["clip_value"] or None,
         clip_norm=settings["clip_norm"] or None,
+        ema_decay=settings["ema"] or None,
         test=run.test,
         test_batch_size=run.test_batch_size,
         checkpoint=out,
@@ -155,7 +168,10 @@ def _settings(args: argparse.Namespace) -> tuple[str, dict[str, Any], str]:
     given = {name: getattr(args, name) for name in all_settings() if getattr(args, name) is not None}
     if args.resume is None:
         kind = run_of(args.model, args.dataset)
-        settings, source = SETTINGS[kind] | given, None
+        settings, source = dict(SETTINGS[kind]), None
+        if given.get("optimizer", settings["optimizer"]) != settings["optimizer"]:
+            settings |= OPTIMIZERS[given["optimizer"]][1]
+        settings |= given
     else:
         config = read_config(args.resume, SETTINGS)[1]
         if args.model != config["model"]["name"]:
