@@ -193,5 +193,7 @@ def test_one_group_and_a_closure():
     a, b = Parameter(np.ones(3)), Parameter(np.ones(3))
     with pytest.raises(ValueError, match="LBFGS: params has several groups; expected one"):
         LBFGS([{"params": [a]}, {"params": [b], "lr": 0.5}])
+    with pytest.raises(ValueError, match="LBFGS: params is empty"):
+        LBFGS([{"params": []}])
     with pytest.raises(TypeError, match=r"LBFGS: step\(\) needs a closure"):
         LBFGS([a]).step()

@@ -19,7 +19,7 @@ from .data import DataLoader, Dataset
 from .nn.utils import clip_grad_norm_, clip_grad_value_
 from .optim import LBFGS, Optimizer
 from .optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from .optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from .optim.swa_utils import AveragedModel, MultiAverage, get_ema_multi_avg_fn
 from .tasks import Carry, Classification, Task
 from .tensor import Array, Tensor, no_grad
 
@@ -49,8 +49,9 @@ class Trainer:
         accumulate: batches a step. Layers that look at a whole batch, such as batch normalization, see them one by one.
         clip_value: the largest absolute value of an element of the gradients, to which it is clipped, or None.
         clip_norm: the largest norm of all gradients together, to which they are clipped (after `clip_value`), or None.
-        ema_decay: how much of an exponential moving average of the weights and buffers each step keeps; that average is
-            what is evaluated and saved. None for the weights themselves.
+        ema_decay: how much of an exponential moving average of the weights and buffers each step keeps (step n at most
+            n / (n + 9), so that the first weights are soon forgotten); that average is what is evaluated and saved.
+            None for the weights themselves.
         test: a data set to evaluate at the end of each epoch, or None.
         test_batch_size: its items at a time.
         checkpoint: the path to write to, or None.
@@ -119,7 +120,7 @@ class Trainer:
         self.ema_decay = ema_decay
         self.averaged: AveragedModel | None = None
         if ema_decay is not None:
-            self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+            self.averaged = AveragedModel(model, multi_avg_fn=_ema(ema_decay), use_buffers=True)
         self.test = test
         self.test_batch_size = test_batch_size
         self.checkpoint = checkpoint
@@ -411,6 +412,17 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ema(decay: float) -> MultiAverage:
+    if not 0 <= decay < 1:
+        raise ValueError(f"Trainer: ema_decay is {decay}, expected a number of at least 0 and below 1")
+
+    def update(averaged: list[Tensor], present: list[Tensor], n_averaged: Tensor) -> None:
+        step = int(n_averaged) + 1
+        get_ema_multi_avg_fn(min(decay, step / (step + 9)))(averaged, present, n_averaged)
+
+    return update
 
 
 def _add(totals: dict[str, float], sums: dict[str, float]) -> None:

@@ -86,6 +86,8 @@ class LBFGS(Optimizer):
         if self.param_groups:
             raise ValueError("LBFGS: params has several groups; expected one, with the same options for all")
         super().add_param_group(param_group)
+        if not self.param_groups[0]["params"]:
+            raise ValueError("LBFGS: params is empty; expected at least one tensor")
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Makes up to `max_iter` iterations.
