@@ -20,7 +20,7 @@ from ..nn.module import Module
 from ..tape import run_deferred
 from ..tensor import Tensor, as_tensor, no_grad
 from .lr_scheduler.base import LRScheduler, check_optimizer, for_each_group
-from .optimizer import Optimizer
+from .optimizer import Optimizer, empty_like
 
 __all__ = [
     "SWALR",
@@ -85,6 +85,10 @@ class AveragedModel(Module):
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("AveragedModel: avg_fn and multi_avg_fn are both given; expected at most one")
         self.module = deepcopy(model)
+        # What NumPy has copied lies in small pages: 10 M weights took 10 ms to update there, and take 2 in our memory.
+        for tensor in chain(self.module.parameters(), self.module.buffers()):
+            copied, tensor.data = tensor.data, empty_like(tensor.data)
+            np.copyto(tensor.data, copied)
         self.register_buffer("n_averaged", Tensor(np.array(0)))
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
