@@ -111,6 +111,7 @@ void add_activation();
 void add_dropout();
 void add_softmax();
 void add_loss();
+void add_point_loss();
 void add_optimizer();
 void add_layout();
 void add_augment();

@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
   bench::add_dropout();
   bench::add_softmax();
   bench::add_loss();
+  bench::add_point_loss();
   bench::add_optimizer();
   bench::add_layout();
   bench::add_augment();

@@ -112,8 +112,32 @@ struct LocalResponseNormShape {
 };
 
 // Rows of C classes. A label equal to ignore_index makes its row count for nothing.
+// Rows of C classes.
 struct SoftmaxShape {
   int64_t N, C;
+};
+
+// What the rows of a cross-entropy aim at: q[n][c] = (1 - smoothing) p[n][c] + smoothing / C, where
+// p is probabilities (N, C) or, where those are null, 1 for the class labels[n] and 0 for others. A
+// label equal to ignore_index makes its row count for nothing. Class c counts weight[c] times, once
+// where weight is null.
+template <class T>
+struct CrossEntropyTarget {
+  const int64_t* labels;
+  int64_t ignore_index;
+  const T *probabilities, *weight;
+  double smoothing;
+};
+
+// Losses of a prediction x and its target t, one for each element (see kernels/point_loss.cpp).
+enum class PointLoss : int {
+  squared,
+  absolute,
+  smooth_l1,  // its parameter is beta, above 0
+  huber,      // its parameter is delta
+  soft_margin,
+  binary_cross_entropy,
+  binary_cross_entropy_with_logits,
 };
 
 // One direction of a recurrent layer over T time steps of at most N sequences: x (rows, I), y
@@ -470,14 +494,23 @@ struct Ops {
   void (*log_softmax_forward)(const Exec&, const SoftmaxShape&, const T* x, T* y);
   void (*log_softmax_backward)(const Exec&, const SoftmaxShape&, const T* dy, const T* y, T* dx);
 
-  // loss[n] = log(sum_c exp(x[n][c])) - x[n][labels[n]], 0 for an ignored row; y[n][c] = log
-  // softmax of x (null at inference).
-  // Backward: dx[n][c] = dloss[n] * (exp(y[n][c]) - (c == labels[n])), 0 for an ignored row.
-  void (*softmax_cross_entropy_forward)(const Exec&, const SoftmaxShape&, const T* x,
-                                        const int64_t* labels, int64_t ignore_index, T* loss, T* y);
-  void (*softmax_cross_entropy_backward)(const Exec&, const SoftmaxShape&, const T* dloss,
-                                         const T* y, const int64_t* labels, int64_t ignore_index,
+  // loss[n] = -sum_c weight[c] q[n][c] y[n][c], 0 for an ignored row; y = log softmax of x (null at
+  // inference).
+  // Backward: dx[n][c] = dloss[n] (exp(y[n][c]) sum_k weight[k] q[n][k] - weight[c] q[n][c]).
+  void (*softmax_cross_entropy_forward)(const Exec&, const SoftmaxShape&,
+                                        const CrossEntropyTarget<T>&, const T* x, T* loss, T* y);
+  void (*softmax_cross_entropy_backward)(const Exec&, const SoftmaxShape&,
+                                         const CrossEntropyTarget<T>&, const T* dloss, const T* y,
                                          T* dx);
+
+  // Element-wise over n elements: the losses, or where `loss` is null their sum. pos_weight (null
+  // for 1 everywhere) belongs to binary_cross_entropy_with_logits alone.
+  size_t (*point_loss_scratch_bytes)(int64_t n, int threads);  // of a sum
+  void (*point_loss_forward)(const Exec&, PointLoss, double parameter, int64_t n, const T* x,
+                             const T* t, const T* pos_weight, T* loss, double* sum);
+  // The gradient of every loss is dloss[i], or dloss[0] with one_dloss.
+  void (*point_loss_backward)(const Exec&, PointLoss, double parameter, int64_t n, const T* dloss,
+                              bool one_dloss, const T* x, const T* t, const T* pos_weight, T* dx);
 
   // Recurrent layers. States are dense: h0, h_n (N, R), c0, c_n (N, H). What training keeps is null
   // otherwise. Of dy, dh_n and dc_n, null stands for zeros.

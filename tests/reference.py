@@ -475,26 +475,144 @@ def log_softmax_backward(dy, y, axis=-1):
     return dy - np.exp(y) * dy.sum(axis, keepdims=True)
 
 
+def cross_entropy_weights(x, target, ignore_index, weight, label_smoothing):
+    """How much the log-probability of each class counts in the loss of each sample, (N, C), and the samples kept."""
+    weight = np.ones(x.shape[1]) if weight is None else weight
+    even = label_smoothing / x.shape[1]
+    if target.dtype.kind == "f":
+        return weight * ((1 - label_smoothing) * target + even), np.arange(len(x))
+    kept = np.flatnonzero(target != ignore_index)
+    counts = np.zeros(x.shape)
+    counts[kept] = even
+    counts[kept, target[kept]] += 1 - label_smoothing
+    return weight * counts, kept
+
+
+def cross_entropy_divisor(target, ignore_index, weight):
+    """What the mean divides by."""
+    if target.dtype.kind == "f":
+        return len(target)
+    kept = target[target != ignore_index]
+    return len(kept) if weight is None else weight[kept].sum()
+
+
 @in_float64
-def softmax_cross_entropy_forward(x, labels, ignore_index=-100, reduction="mean"):
-    """x (N, C), labels (N,) -> (N,) for "none", else a scalar; "mean" is over the kept samples."""
-    kept = np.flatnonzero(labels != ignore_index)
+def softmax_cross_entropy_forward(x, target, ignore_index=-100, reduction="mean", weight=None, label_smoothing=0.0):
+    """x (N, C), labels (N,) or probabilities (N, C) -> (N,) for "none", else a scalar."""
+    counts, kept = cross_entropy_weights(x, target, ignore_index, weight, label_smoothing)
+    y = log_softmax_forward(x, axis=1)
     loss = np.zeros(len(x))
-    loss[kept] = -log_softmax_forward(x, axis=1)[kept, labels[kept]]
+    used = (counts != 0) | (target.dtype.kind == "f")  # 0 times -inf is NaN, but for classes that are no target
+    loss[kept] = -np.multiply(counts, y, out=np.zeros_like(x), where=used)[kept].sum(axis=1)
     if reduction == "none":
         return loss
     if reduction == "sum":
         return loss.sum()
-    return loss.sum() / len(kept) if len(kept) else np.float64(np.nan)
+    divisor = cross_entropy_divisor(target, ignore_index, weight)
+    return loss.sum() / divisor if divisor else np.float64(np.nan)
 
 
 @in_float64
-def softmax_cross_entropy_backward(dy, x, labels, ignore_index=-100, reduction="mean"):
-    kept = np.flatnonzero(labels != ignore_index)
+def softmax_cross_entropy_backward(
+    dy, x, target, ignore_index=-100, reduction="mean", weight=None, label_smoothing=0.0
+):
+    counts, kept = cross_entropy_weights(x, target, ignore_index, weight, label_smoothing)
     dloss = np.broadcast_to(dy, len(x))[kept]
     if reduction == "mean":
-        dloss = dloss / max(len(kept), 1)
-    y = log_softmax_forward(x, axis=1)
+        dloss = dloss / (cross_entropy_divisor(target, ignore_index, weight) or 1)
     dlog = np.zeros_like(x)
     dlog[kept, labels[kept]] = -dloss
     return log_softmax_backward(dlog, y, axis=1)
+    dlog[kept] = -dloss[:, None] * counts[kept]
+    return log_softmax_backward(dlog, log_softmax_forward(x, axis=1), axis=1)
+
+
+# Losses of single predictions ---------------------------------------------------------------------
+
+POINT_LOSSES = {  # loss, derivative
+    "mse_loss": (lambda x, t: (x - t) ** 2, lambda x, t: 2 * (x - t)),
+    "l1_loss": (lambda x, t: np.abs(x - t), lambda x, t: np.sign(x - t)),
+    "smooth_l1_loss": (
+        lambda x, t, beta=1.0: np.where(np.abs(x - t) < beta, (x - t) ** 2 / (2 * beta), np.abs(x - t) - beta / 2),
+        lambda x, t, beta=1.0: np.where(np.abs(x - t) < beta, (x - t) / beta, np.sign(x - t)),
+    ),
+    "huber_loss": (
+        lambda x, t, delta=1.0: np.where(np.abs(x - t) <= delta, (x - t) ** 2 / 2, delta * (np.abs(x - t) - delta / 2)),
+        lambda x, t, delta=1.0: np.where(np.abs(x - t) <= delta, x - t, delta * np.sign(x - t)),
+    ),
+    "soft_margin_loss": (
+        lambda x, t: np.logaddexp(0, -t * x),
+        lambda x, t: -t * np.exp(-np.logaddexp(0, t * x)),
+    ),
+    "binary_cross_entropy": (
+        lambda x, t: -t * np.maximum(np.log(x), -100) - (1 - t) * np.maximum(np.log1p(-x), -100),
+        lambda x, t: (x - t) / np.maximum(x * (1 - x), 1e-12),
+    ),
+    "binary_cross_entropy_with_logits": (
+        lambda x, t, pos_weight=1.0: pos_weight * t * np.logaddexp(0, -x) + (1 - t) * np.logaddexp(0, x),
+        lambda x, t, pos_weight=1.0: (
+            (1 - t) * np.exp(-np.logaddexp(0, -x)) - pos_weight * t * np.exp(-np.logaddexp(0, x))
+        ),
+    ),
+}
+
+
+@in_float64
+def point_loss_forward(name, x, target, **kwargs):
+    with np.errstate(divide="ignore"):
+        return POINT_LOSSES[name][0](x, target, **kwargs)
+
+
+@in_float64
+def point_loss_backward(name, dloss, x, target, **kwargs):
+    return dloss * POINT_LOSSES[name][1](x, target, **kwargs)
+
+
+# Optimizers ---------------------------------------------------------------------------------------
+
+
+@in_float64
+def sgd(p, g, buf, lr, momentum, dampening, weight_decay, nesterov, maximize, first_step):
+    """(p, buf) after one step of torch.optim.SGD; the first step starts buf as the gradient."""
+    if maximize:
+        g = -g
+    if weight_decay != 0:
+        g = g + weight_decay * p
+    if momentum != 0:
+        buf = g if first_step else momentum * buf + (1 - dampening) * g
+        g = g + momentum * buf if nesterov else buf
+    return p - lr * g, buf
+
+
+@in_float64
+def adagrad(p, g, total, step, lr, lr_decay, weight_decay, eps, maximize):
+    """(p, total) after step number `step` (from 1) of torch.optim.Adagrad; total is its state "sum"."""
+    g = (-g if maximize else g) + weight_decay * p
+    total = total + g**2
+    return p - lr / (1 + (step - 1) * lr_decay) * g / (np.sqrt(total) + eps), total
+
+
+@in_float64
+def rmsprop(p, g, square_avg, grad_avg, buf, lr, alpha, eps, weight_decay, momentum, centered, maximize):
+    """(p, square_avg, grad_avg, buf) after one step of torch.optim.RMSprop; the state starts as zeros."""
+    g = (-g if maximize else g) + weight_decay * p
+    square_avg = alpha * square_avg + (1 - alpha) * g**2
+    grad_avg = alpha * grad_avg + (1 - alpha) * g
+    variance = square_avg - grad_avg**2 if centered else square_avg
+    buf = momentum * buf + g / (np.sqrt(variance) + eps)
+    return p - lr * buf, square_avg, grad_avg, buf
+
+
+@in_float64
+def adam(p, g, exp_avg, exp_avg_sq, largest, step, lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize):
+    """(p, exp_avg, exp_avg_sq, largest) after step number `step` (from 1) of Adam or AdamW; zeros before it."""
+    g = -g if maximize else g
+    if decoupled:
+        p = (1 - lr * weight_decay) * p
+    else:
+        g = g + weight_decay * p
+    exp_avg = beta1 * exp_avg + (1 - beta1) * g
+    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g**2
+    largest = np.maximum(largest, exp_avg_sq)
+    second = (largest if amsgrad else exp_avg_sq) / (1 - beta2**step)
+    return p - lr * (exp_avg / (1 - beta1**step)) / (np.sqrt(second) + eps), exp_avg, exp_avg_sq, largest

@@ -547,3 +547,68 @@ def test_softmax_cross_entropy_equals_pytorch(torch, rng, labels, ignore, reduct
         y, dx = torch_autograd(torch, cross_entropy, dy, x)
         assert_same(ref.softmax_cross_entropy_forward(x, labels, ignore, reduction), y[()])
         assert_same(ref.softmax_cross_entropy_backward(dy, x, labels, ignore, reduction), dx)
+
+
+AIMS = {
+    "weighted": (np.array([2, -100, 0, 3, 3]), {"weight": np.array([0.5, 2.0, 1.0, 0.25])}),
+    "smoothed": (np.array([2, -100, 0, 3, 3]), {"label_smoothing": 0.3}),
+    "weighted and smoothed": (
+        np.array([2, -100, 0, 3, 3]),
+        {"weight": np.array([0.5, 2.0, 1.0, 0.25]), "label_smoothing": 0.1},
+    ),
+    "probabilities": (np.random.default_rng(0).dirichlet(np.ones(4), 5), {}),
+    "probabilities, weighted and smoothed": (
+        np.random.default_rng(0).dirichlet(np.ones(4), 5),
+        {"weight": np.array([0.5, 2.0, 1.0, 0.25]), "label_smoothing": 0.2},
+    ),
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("target", "kwargs"), AIMS.values(), ids=AIMS.keys())
+def test_softmax_cross_entropy_of_other_aims(torch, rng, target, kwargs, reduction):
+    x, dy = rng.normal(size=(5, 4)) * 3, rng.normal(size=5 if reduction == "none" else ())
+    options = {name: torch.tensor(v) if isinstance(v, np.ndarray) else v for name, v in kwargs.items()}
+    y, expected = torch_autograd(
+        torch,
+        lambda x: torch.nn.functional.cross_entropy(x, torch.tensor(target), reduction=reduction, **options),
+        dy,
+        x,
+    )
+    assert_same(ref.softmax_cross_entropy_forward(x, target, reduction=reduction, **kwargs), y[()])
+    dx = ref.softmax_cross_entropy_backward(dy, x, target, reduction=reduction, **kwargs)
+    assert_same(dx, expected)
+    assert_gradient(dx, lambda x: ref.softmax_cross_entropy_forward(x, target, reduction=reduction, **kwargs), x, dy)
+
+
+# Losses of single predictions ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [(name, {}) for name in ref.POINT_LOSSES]
+    + [
+        ("smooth_l1_loss", {"beta": 0.3}),
+        ("huber_loss", {"delta": 0.3}),
+        ("binary_cross_entropy_with_logits", {"pos_weight": np.array([0.5, 1, 2, 3])}),
+    ],
+)
+def test_point_losses(torch, rng, name, kwargs):
+    x, target, dy = rng.normal(size=(3, 5, 4))
+    if name == "binary_cross_entropy":
+        x = rng.uniform(0.01, 0.99, (5, 4))
+    if name.startswith("binary"):
+        target = rng.uniform(size=(5, 4))
+    if name == "soft_margin_loss":
+        target = np.sign(target)
+    options = {key: torch.tensor(v) if isinstance(v, np.ndarray) else v for key, v in kwargs.items()}
+    y, expected = torch_autograd(
+        torch,
+        lambda x: getattr(torch.nn.functional, name)(x, torch.tensor(target), reduction="none", **options),
+        dy,
+        x,
+    )
+    assert_same(ref.point_loss_forward(name, x, target, **kwargs), y)
+    dx = ref.point_loss_backward(name, dy, x, target, **kwargs)
+    assert_same(dx, expected)
+    assert_gradient(dx, lambda x: ref.point_loss_forward(name, x, target, **kwargs), x, dy)

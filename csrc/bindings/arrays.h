@@ -217,6 +217,7 @@ void bind_embedding(py::module_&);
 void bind_augment(py::module_&);
 void bind_softmax(py::module_&);
 void bind_loss(py::module_&);
+void bind_point_loss(py::module_&);
 void bind_lstm(py::module_&);
 void bind_gru(py::module_&);
 void bind_rnn(py::module_&);

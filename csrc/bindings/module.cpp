@@ -128,6 +128,7 @@ PYBIND11_MODULE(ops, m) {
   bind_matmul(m);
   bind_maxout(m);
   bind_optimizer(m);
+  bind_point_loss(m);
   bind_pool2d(m);
   bind_prelu(m);
   bind_rnn(m);

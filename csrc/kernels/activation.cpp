@@ -27,8 +27,8 @@
 // against extended precision: elu within 1.1 ulp, silu 2, sigmoid and tanh 2.5, softplus and
 // logsigmoid 2.5, mish 4, gelu see below.
 #include "elementwise.h"
+#include "log.h"
 #include "parallel.h"
-#include "softplus.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {

@@ -30,6 +30,7 @@ Ops<T> make_table() {
   fill_augment_colors(t);
   fill_softmax(t);
   fill_loss(t);
+  fill_point_loss(t);
   fill_lstm(t);
   fill_gru(t);
   fill_rnn(t);
