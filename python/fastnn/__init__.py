@@ -17,6 +17,7 @@ from .gradcheck import gradcheck
 from .joining import cat, stack
 from .ops import get_conv2d_algorithm, get_num_threads, set_conv2d_algorithm, set_num_threads
 from .random import default_generator, get_rng_state, manual_seed, rand, randn, set_rng_state
+from .selection import maximum, minimum, where
 from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, no_grad, record, tensor
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ __all__ = [
     "load",
     "load_metadata",
     "manual_seed",
+    "maximum",
+    "minimum",
     "models",
     "nn",
     "no_grad",
@@ -69,6 +72,7 @@ __all__ = [
     "tasks",
     "tensor",
     "training",
+    "where",
     "zeros",
     "zeros_like",
 ]

@@ -158,6 +158,15 @@ def all_axes(name: str, dim: Dims, ndim: int) -> tuple[int, ...]:
     return axes
 
 
+def common_shape(name: str, **arrays: Any) -> tuple[int, ...]:
+    """The shape to which all of them broadcast; `name` is the operation that an error speaks of."""
+    try:
+        return np.broadcast_shapes(*(a.shape for a in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{key} {a.shape}" for key, a in arrays.items())
+        raise ValueError(f"{name}: the shapes do not broadcast: {shapes}") from None
+
+
 def count(shape: tuple[int, ...], axes: Iterable[int]) -> int:
     """The number of elements along some of the dimensions."""
     elements = 1

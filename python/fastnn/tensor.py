@@ -32,6 +32,7 @@ from .arrays import (
     spread,
 )
 from .holder import Holder, operands, plain_index
+from .norms import p_norm
 from .tape import Backward, Gradients, Node, RemovableHandle, enable_grad, is_grad_enabled, mode, no_grad, walk
 
 __all__ = [
@@ -378,6 +379,11 @@ class Tensor(Holder):
         x = real(self.data)
         return record(elementwise(np.log, x), lambda dy: elementwise(np.true_divide, dy, x), self)
 
+    def log1p(self) -> Tensor:
+        """log(1 + x) of each element, accurate for small x, too."""
+        x = real(self.data)
+        return record(elementwise(np.log1p, x), lambda dy: dy / (1 + x), self)
+
     def sqrt(self) -> Tensor:
         """The square root of each element."""
         y = elementwise(np.sqrt, real(self.data))
@@ -460,6 +466,20 @@ class Tensor(Holder):
         """The standard deviation, the square root of `var`."""
         return self.var(dim, correction, keepdim).sqrt()
 
+    def norm(self, p: Number | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """The norm of order `p` over all elements as one vector, or along one dimension or several.
+
+        `sum(abs(x) ** p) ** (1 / p)`; "fro" is 2, inf the largest and -inf the smallest absolute value, 0 counts the
+        elements that are not 0. The gradient where the norm is 0 is 0 (as in PyTorch).
+        """
+        if not isinstance(p, (int, float)) and p != "fro":
+            raise ValueError(f"norm: p is {p!r}; expected a number or 'fro'")
+        if self.data.dtype.kind != "f":
+            raise TypeError(f"norm: the tensor has dtype {self.data.dtype}; expected a floating-point one")
+        axes = all_axes("norm", dim, self.ndim)
+        y, backward = p_norm(self.data, 2 if isinstance(p, str) else p, axes, keepdim)
+        return record(y, backward, self)
+
     def max(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The largest element, or `(values, indices)` of the largest along one dimension; NaN wins.
 
@@ -535,6 +555,19 @@ class Tensor(Holder):
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
         merged = count(self.shape, range(start, end + 1))
         return self.reshape(*self.shape[:start], merged, *self.shape[end + 1 :])
+
+    def expand(self, *shape: Any) -> Tensor:
+        """The elements repeated along new dimensions in front and those of size 1, without a copy; -1 keeps a size."""
+        before, dtype, after = self.data.shape, self.data.dtype, sizes(shape)
+        kept = len(after) - len(before)
+        after = tuple(before[i - kept] if n == -1 and i >= kept else n for i, n in enumerate(after))
+        if after == before:
+            return self
+        try:
+            y = np.broadcast_to(self.data, after)
+        except ValueError:
+            raise ValueError(f"expand: a tensor of shape {before} does not expand to {after}") from None
+        return record(y, lambda dy: fit(dy, before, dtype), self)
 
     def permute(self, *dims: Any) -> Tensor:
         """The dimensions in another order."""
