@@ -26,6 +26,31 @@ from .flatten import ChannelShuffle, Flatten, PixelShuffle, PixelUnshuffle, Unfl
 from .gating import GLU, Maxout, MaxoutConv2d
 from .linear import Bilinear, Identity, Linear
 from .loss import CrossEntropyLoss, MSELoss
+from .distance import CosineSimilarity, PairwiseDistance
+from .dropout import Dropout, Dropout2d
+from .embedding import Embedding
+from .flatten import Flatten
+from .linear import Linear
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    MSELoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    NLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+)
 from .module import Module
 from .parameter_container import ParameterDict, ParameterList
 from .normalization import LocalResponseNorm
@@ -76,6 +101,8 @@ __all__ = [
     "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
@@ -84,6 +111,8 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -98,6 +127,11 @@ __all__ = [
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "LSTMCell",
     "LeakyReLU",
     "Linear",
@@ -105,6 +139,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
     "Maxout",
@@ -114,6 +149,11 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "PReLU",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "PairwiseDistance",
     "Parameter",
     "ParameterDict",
     "ParameterList",
@@ -126,6 +166,8 @@ __all__ = [
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
     "Softmax",
     "Softmax2d",
     "Softmin",
@@ -138,6 +180,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "TripletMarginLoss",
     "functional",
     "init",
     "utils",
