@@ -1,0 +1,144 @@
+"""Fills a tensor with random numbers of a distribution, or with one value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ...random import default_generator
+from ...tape import run_deferred
+from ...tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+_T = TypeVar("_T", bound=Tensor)
+
+_BLOCK = 1 << 16  # elements; half a megabyte of random numbers stays in the cache
+
+
+def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> _T:
+    """Fills with values drawn uniformly from [a, b)."""
+    if not a <= b:
+        raise ValueError(f"uniform_: the interval is [{a}, {b}); expected a <= b")
+    source = source_of("uniform_", generator)
+    return fill("uniform_", tensor, lambda shape: source.uniform(a, b, shape))
+
+
+def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> _T:
+    """Fills with values drawn from the normal distribution."""
+    if not std >= 0:
+        raise ValueError(f"normal_: std is {std}; expected at least 0")
+    source = source_of("normal_", generator)
+    return fill("normal_", tensor, lambda shape: source.normal(mean, std, shape))
+
+
+def trunc_normal_(
+    tensor: _T,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> _T:
+    """Fills from the normal distribution with what falls outside of [a, b] drawn again.
+
+    `mean` and `std` are those before truncation; the interval is in absolute terms, not in standard deviations.
+
+    Raises:
+        ValueError: `std` is not above 0, or `a` is above `b`.
+    """
+    if not std > 0:
+        raise ValueError(f"trunc_normal_: std is {std}; expected a number above 0")
+    if not a <= b:
+        raise ValueError(f"trunc_normal_: the interval is [{a}, {b}]; expected a <= b")
+    source, low, high = source_of("trunc_normal_", generator), (a - mean) / std, (b - mean) / std
+
+    def draw(shape: tuple[int, ...]) -> Any:
+        x = _truncated_normal(source, math.prod(shape), low, high).reshape(shape)
+        return np.clip(mean + std * x, a, b)  # which rounding may have left
+
+    return fill("trunc_normal_", tensor, draw)
+
+
+def constant_(tensor: _T, val: float) -> _T:
+    """Fills with one value."""
+    return fill("constant_", tensor, lambda _: val)
+
+
+def ones_(tensor: _T) -> _T:
+    """Fills with ones."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: _T) -> _T:
+    """Fills with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def _truncated_normal(source: Generator, count: int, low: float, high: float) -> Any:
+    """Numbers of the standard normal distribution in [low, high], by rejection.
+
+    Candidates are normal where the interval holds much of the distribution, and uniform elsewhere (Robert, Simulation
+    of truncated normal variables, 1995), up to where the density is below 2^-53 of its largest.
+    """
+    nearest = max(low, min(0.0, high))
+    reach = math.sqrt(nearest**2 + 2 * 53 * math.log(2))
+    low, high = max(low, -reach), min(high, reach)
+    normal = math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)) > 0.6
+    values, found = np.empty(count), 0
+    while found < count:
+        size = 2 * (count - found) + 16
+        if normal:
+            x = source.standard_normal(size)
+            x = x[(x >= low) & (x <= high)]
+        else:
+            x = source.uniform(low, high, size)
+            x = x[source.random(size) <= np.exp((nearest**2 - x * x) / 2)]
+        x = x[: count - found]
+        values[found : found + len(x)] = x
+        found += len(x)
+    return values
+
+
+def fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
+    """Overwrites a tensor with what `values` makes of a shape; `name` is the initializer that errors speak of."""
+    check_real(name, tensor)
+    run_deferred()  # with the values that they were to see
+    if tensor.data.flags.c_contiguous:  # block by block: the same numbers, without a float64 copy of a large weight
+        elements = tensor.data.reshape(-1)
+        for start in range(0, elements.size, _BLOCK):
+            block = elements[start : start + _BLOCK]
+            np.copyto(block, values(block.shape))
+    else:
+        np.copyto(tensor.data, values(tensor.shape))
+    tensor._version += 1
+    return tensor
+
+
+def write(tensor: _T, values: Any) -> _T:
+    """Overwrites a tensor with values of its shape."""
+    run_deferred()
+    np.copyto(tensor.data, values)
+    tensor._version += 1
+    return tensor
+
+
+def check_real(name: str, tensor: Tensor) -> None:
+    """Raises TypeError for what is no floating-point tensor."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: got {type(tensor).__name__}; expected a Tensor")
+    if tensor.dtype.kind != "f":
+        raise TypeError(f"{name}: the tensor has dtype {tensor.dtype}; expected a floating-point one")
+
+
+def source_of(name: str, generator: Generator | None) -> Generator:
+    """The generator to draw from."""
+    if generator is None:
+        return default_generator()
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError(f"{name}: generator is {type(generator).__name__}; expected a numpy.random.Generator")
+    return generator
