@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from ...tensor import Tensor
 from .distributions import check_real, normal_, uniform_
 
@@ -32,18 +34,36 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     | relu | sqrt(2) |
     | leaky_relu | sqrt(2 / (1 + param^2)), param = 0.01 by default |
     | selu | 3/4 |
+    | maxout | 1 / sqrt(E[M^2]), M the largest of param normal variables, param = 2 by default |
 
     Raises:
-        ValueError: there is no such nonlinearity in the table, or the `param` of leaky_relu is not a number.
+        ValueError: there is no such nonlinearity in the table, or `param` is not what it takes.
     """
     if nonlinearity == "leaky_relu":
         if isinstance(param, bool) or not isinstance(param, (int, float, type(None))):
             raise ValueError(f"calculate_gain: param is {param!r}; expected the negative slope, a number")
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity == "maxout":
+        return _maxout_gain(2 if param is None else param)
     if nonlinearity not in _GAINS:
-        known = ", ".join(sorted({*_GAINS, "leaky_relu"}))
+        known = ", ".join(sorted({*_GAINS, "leaky_relu", "maxout"}))
         raise ValueError(f"calculate_gain: nonlinearity is {nonlinearity!r}; expected one of {known}")
     return _GAINS[nonlinearity]
+
+
+def _maxout_gain(pieces: float) -> float:
+    """What keeps the second moment where the largest of `pieces` sums of many products goes on.
+
+    He et al.'s argument for ReLU holds for any function of sums that are normal with mean 0 and standard deviation s:
+    its second moment is s^2 E[f(N)^2]. That of a maximum of independent ones is s^2 E[M^2], and the density of M is
+    pieces phi(x) Phi(x)^(pieces - 1) (Tseran, Montufar: Expected gradients of maxout networks, 2023, name the same
+    numbers). The trapezoidal rule is as good as exact for such functions.
+    """
+    if not pieces >= 1:
+        raise ValueError(f"calculate_gain: maxout has {pieces} pieces; expected at least 1")
+    x = np.arange(-640, 1281) / 64
+    density = pieces * np.exp(-x * x / 2) * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x]) ** (pieces - 1)
+    return 1 / math.sqrt((x * x * density).sum() / (64 * math.sqrt(2 * math.pi)))
 
 
 def xavier_uniform_(tensor: _T, gain: float = 1.0, generator: Generator | None = None) -> _T:
