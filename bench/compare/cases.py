@@ -15,6 +15,9 @@ ACTIVATIONS = (
     *("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu"),
     *("selu", "mish", "softplus", "hardswish"),
 )
+CROSS_ENTROPIES = ("cross_entropy", "smoothed_cross_entropy", "soft_cross_entropy")
+POINT_LOSSES = ("mse_loss", "huber_loss", "bce_with_logits_loss")
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu")
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,9 @@ def groups(data: Path) -> list[Group]:
         Group("linear layers of models", cases("linear", "linear_model_sizes")),
         Group("small activations", cases(ACTIVATIONS, "small_activation_sizes")),
         Group("element-wise, 25 M elements", cases(("add", "mul", "cat"), "activation_sizes")),
-        Group("softmax", cases((*softmax, "cross_entropy"), "softmax_sizes")),
+        Group("softmax", cases((*softmax, *CROSS_ENTROPIES), "softmax_sizes")),
+        Group("losses, 25 M elements", cases(POINT_LOSSES, "activation_sizes")),
+        Group("losses of fewer elements", cases(POINT_LOSSES, "small_activation_sizes")),
         Group("layout", cases("to_channels_last", "layout_sizes")),
         Group("small optimizer steps", cases(("sgd_momentum", "adam"), "small_optimizer_sizes")),
         Group("overhead", overhead),
@@ -228,6 +233,7 @@ COSTS: dict[str, Callable[..., tuple[float, float]]] = {
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
     "batch_norm_relu": _batch_norm_relu,
     **{name: _bytes_per_element(20) for name in ACTIVATIONS},  # x -> y; dy and x or y -> dx
+    **{name: _bytes_per_element(20) for name in POINT_LOSSES},  # x, target -> mean; x, target -> dx
     "add": _bytes_per_element(12),
     "mul": _bytes_per_element(12),
     "cat": _bytes_per_element(16),

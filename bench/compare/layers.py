@@ -125,18 +125,46 @@ def cat(lib: ModuleType, n: int) -> Ways:
     return {"": lambda: lib.api.cat([a, b])}
 
 
-def cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
-    x, labels = lib.tensor(inputs.uniform(1, N, C)), lib.tensor(inputs.labels(N, C))
+def _loss(lib: ModuleType, criterion: Any, x: Any, target: Any) -> Ways:
+    """A loss, its mean and its gradient."""
+    x, target = lib.tensor(x), lib.tensor(target)
     x.requires_grad_()
-    criterion = lib.api.nn.CrossEntropyLoss()
 
     def run() -> Any:
         x.grad = None
-        loss = criterion(x, labels)
+        loss = criterion(x, target)
         loss.backward()
         return loss, x.grad
 
     return {"": run}
+
+
+def cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
+    return _loss(lib, lib.api.nn.CrossEntropyLoss(), inputs.uniform(1, N, C), inputs.labels(N, C))
+
+
+def smoothed_cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
+    criterion = lib.api.nn.CrossEntropyLoss(lib.tensor(1 + inputs.uniform(2, C)), label_smoothing=0.1)
+    return _loss(lib, criterion, inputs.uniform(1, N, C), inputs.labels(N, C))
+
+
+def soft_cross_entropy(lib: ModuleType, N: int, C: int) -> Ways:
+    target = np.abs(inputs.uniform(2, N, C))
+    target /= target.sum(1, keepdims=True)
+    return _loss(lib, lib.api.nn.CrossEntropyLoss(), inputs.uniform(1, N, C), target)
+
+
+def mse_loss(lib: ModuleType, n: int) -> Ways:
+    return _loss(lib, lib.api.nn.MSELoss(), inputs.uniform(1, n), inputs.uniform(2, n))
+
+
+def huber_loss(lib: ModuleType, n: int) -> Ways:
+    return _loss(lib, lib.api.nn.HuberLoss(delta=0.5), inputs.uniform(1, n), inputs.uniform(2, n))
+
+
+def bce_with_logits_loss(lib: ModuleType, n: int) -> Ways:
+    target = (inputs.uniform(2, n) > 0).astype(np.float32)
+    return _loss(lib, lib.api.nn.BCEWithLogitsLoss(), 4 * inputs.uniform(1, n), target)
 
 
 def _recurrent(kind: str, training: bool) -> Callable[..., Ways]:
