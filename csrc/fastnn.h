@@ -81,6 +81,32 @@ struct Pool2dShape {
   bool adaptive = false;
 };
 
+// x (N, C, H, W), y (N, C, P, Q).
+struct Resize2dShape {
+  int64_t N, C, H, W, P, Q;
+};
+
+// What lies outside of an image: a value; the image mirrored at its first and last pixels, which
+// are not repeated; its first and last pixels; the image again.
+enum class Padding : int { constant, reflect, replicate, circular };
+
+// x (N, C, H, W), y (N, C, P, Q): row p of y is row p - top of x, and column q is column q - left.
+// Negative top and left, and small P and Q, crop. What is read is at most H - 1 rows outside of the
+// image (reflect), or H rows (circular); columns likewise.
+struct Pad2dShape {
+  int64_t N, C, H, W, P, Q, top, left;
+  Padding padding;
+};
+
+// What the rows or the columns of y are made of, where y is x resized: element i is
+// (1 - weight[i]) times element low[i] of x plus weight[i] times the one behind it (or the same
+// where there is none behind), and with null weights element low[i]. low never decreases.
+template <class T>
+struct Taps {
+  const int64_t* low;
+  const T* weight;
+};
+
 // x (N, I), w (O, I), y (N, O).
 struct LinearShape {
   int64_t N, I, O;
@@ -400,6 +426,9 @@ struct Ops {
 
   // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.
   void (*arithmetic)(const Exec&, Arithmetic, int64_t n, const T* a, const T* b, bool one_b, T* y);
+  // y[g][r][i] = a[g][r][i] op b[g][i] for g < groups, r < rows and i < n.
+  void (*arithmetic_by_row)(const Exec&, Arithmetic, int64_t groups, int64_t rows, int64_t n,
+                            const T* a, const T* b, T* y);
 
   size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
   void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,
@@ -430,6 +459,23 @@ struct Ops {
                               T* dx);
   void (*avg_pool2d_forward)(const Exec&, const Pool2dShape&, const T* x, T* y);
   void (*avg_pool2d_backward)(const Exec&, const Pool2dShape&, const T* dy, T* dx);
+
+  // indices[n,p,q,c] = h * W + w of the element of x that argmax names.
+  void (*max_pool2d_indices)(const Exec&, const Pool2dShape&, const void* argmax, int64_t* indices);
+  // y[n,indices[n,h,w,c],c] = x[n,h,w,c], indices being p * Q + q, the last of several wins; 0
+  // elsewhere.
+  void (*max_unpool2d_forward)(const Exec&, const Resize2dShape&, const T* x,
+                               const int64_t* indices, T* y);
+  void (*max_unpool2d_backward)(const Exec&, const Resize2dShape&, const T* dy,
+                                const int64_t* indices, T* dx);
+
+  void (*pad2d_forward)(const Exec&, const Pad2dShape&, double value, const T* x, T* y);
+  void (*pad2d_backward)(const Exec&, const Pad2dShape&, const T* dy, T* dx);
+
+  void (*upsample2d_forward)(const Exec&, const Resize2dShape&, const Taps<T>& rows,
+                             const Taps<T>& cols, const T* x, T* y);
+  void (*upsample2d_backward)(const Exec&, const Resize2dShape&, const Taps<T>& rows,
+                              const Taps<T>& cols, const T* dy, T* dx);
 
   size_t (*batch_norm_scratch_bytes)(const BatchNormShape&, int threads);  // of each of the three
   // The mean of each channel and 1 / sqrt(variance + eps), the variance with divisor N.

@@ -233,6 +233,3 @@ def test_what_functions_and_layers_refuse():
             getattr(F, name)(fastnn.tensor(np.zeros((1, 2, 3, 4))), 1)
         with pytest.raises(TypeError, match=f"{name}: x is ndarray; expected a Tensor"):
             getattr(F, name)(np.zeros((2, 3)), 1)
-    for name in ("MaxPool1d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d"):
-        with pytest.raises(NotImplementedError, match=f"{name}: return_indices=True is not supported"):
-            getattr(nn, name)(2, return_indices=True)

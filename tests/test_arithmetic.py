@@ -30,6 +30,16 @@ def test_equals_numpy_at_every_length(isa, name, dtype):
             assert_array_equal(y, UFUNCS[name](a, other))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UFUNCS)
+def test_by_channel_equals_numpy(isa, name, dtype):
+    for C, N in itertools.product((1, 3, 16, 33), (0, 1, 4)):
+        a = values(N, C, 5, 3, dtype=dtype)
+        for b in (values(N, C, 1, 1, dtype=dtype, seed=1), values(1, C, 1, 1, dtype=dtype, seed=1)):
+            for layout in (a, ops.to_channels_last(a)):
+                assert_array_equal(getattr(ops, name)(layout, b), UFUNCS[name](a, b))
+
+
 def test_special_values(isa):
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1e30], np.float32)
     a, b = (np.array(x) for x in zip(*itertools.product(special, special), strict=True))
@@ -131,6 +141,21 @@ def test_large_tensors_use_kernels_where_they_can(monkeypatch):
         called.clear()
         operands[0] + operands[1]
         assert bool(called) == kernel
+
+
+def test_factors_and_summands_of_channels_equal_pytorch():
+    torch = pytest.importorskip("torch")
+    arrays = [values(*LARGE), values(8, 24, 1, 1, seed=1), values(24, 1, 1, seed=2), values(1, 24, 1, 1, seed=3)]
+    arrays[0] = ops.to_channels_last(arrays[0])
+    ours = [fastnn.Tensor(a, requires_grad=True) for a in arrays]
+    theirs = [torch.tensor(a, requires_grad=True) for a in arrays]
+    results = [(b * x + c - d) / (c * c + 1) for x, b, c, d in (ours, theirs)]
+    dy = values(*LARGE, seed=4)
+    results[0].backward(dy)
+    results[1].backward(torch.tensor(dy))
+    np.testing.assert_allclose(results[0].detach().numpy(), results[1].detach().numpy(), rtol=1e-5, atol=1e-6)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-3, atol=1e-3)
 
 
 def test_gradients_of_large_tensors_equal_pytorch():

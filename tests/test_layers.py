@@ -29,6 +29,13 @@ LAYERS = [
     ("Conv2d", (3, 8, 4), {"padding": "valid"}, (1, 3, 6, 6)),
     ("Conv2d", (3, 8, (2, 4)), {"padding": "same", "dilation": (3, 1)}, (2, 3, 6, 6)),
     ("Conv2d", (8, 8, 3), {"padding": 1, "groups": 8}, (2, 8, 6, 7)),
+    ("Conv2d", (3, 8, 3), {"padding": (1, 2), "padding_mode": "reflect", "stride": 2}, (2, 3, 6, 7)),
+    ("Conv2d", (3, 8, 3), {"padding": 3, "padding_mode": "replicate", "bias": False}, (3, 6, 7)),
+    ("Conv2d", (4, 8, (3, 4)), {"padding": "same", "padding_mode": "circular", "groups": 2}, (2, 4, 6, 7)),
+    ("Conv2d", (3, 8, 3), {"padding": "valid", "padding_mode": "reflect"}, (2, 3, 6, 7)),
+    ("Conv1d", (3, 8, 4), {"padding": "same", "padding_mode": "reflect", "dilation": 2}, (2, 3, 9)),
+    ("Conv1d", (3, 8, 3), {"padding": 2, "padding_mode": "circular"}, (3, 9)),
+    ("Conv1d", (3, 8, 3), {"padding": 2, "padding_mode": "replicate"}, (2, 3, 9)),
     ("Conv1d", (3, 8, 3), {}, (2, 3, 9)),
     ("Conv1d", (4, 6, (5,)), {"stride": 2, "padding": (1,), "dilation": 2, "groups": 2, "bias": False}, (2, 4, 15)),
     ("Conv1d", (3, 8, 4), {"padding": "same"}, (2, 3, 9)),
@@ -183,11 +190,22 @@ def test_subsampling_starts_as_average_pooling():
     np.testing.assert_allclose(y, array(2, 3, 8, 6).reshape(2, 3, 4, 2, 3, 2).mean((3, 5)), rtol=1e-5, atol=1e-6)
 
 
+def test_subsampling_with_an_activation_and_without_a_batch():
+    layer = nn.Subsampling2d(3, 2, nn.Sigmoid)
+    layer.bias.data[:] = [1.0, 2.0, 3.0]
+    x = tensor(2, 3, 8, 6)
+    mean = array(2, 3, 8, 6).reshape(2, 3, 4, 2, 3, 2).mean((3, 5))
+    expected = 1 / (1 + np.exp(-(mean + layer.bias.data[:, None, None])))
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(layer(x[0]).detach().numpy(), expected[0], rtol=1e-5)
+    assert list(layer.state_dict()) == ["coefficient", "bias"]
+
+
 def test_subsampling_text_state_and_errors():
     layer = nn.Subsampling2d(6, 2)
     assert repr(layer) == "Subsampling2d(6, kernel_size=(2, 2))"
     assert {k: v.shape for k, v in layer.state_dict().items()} == {"coefficient": (6,), "bias": (6,)}
-    for shape in [(2, 3, 8, 8), (2, 1, 8, 8), (6, 8, 8)]:
+    for shape in [(2, 3, 8, 8), (2, 1, 8, 8), (3, 8, 8), (8, 6)]:
         with pytest.raises(ValueError, match=r"Subsampling2d: x has shape .*expected \(N, 6, H, W\)"):
             layer(tensor(*shape))
 
@@ -259,7 +277,16 @@ def test_dropout_wants_floating_point():
         (lambda: nn.Conv2d(3, 4, 3, groups=2), ValueError, "in_channels is 3; expected a multiple of groups, 2"),
         (lambda: nn.Conv2d(4, 3, 3, groups=2), ValueError, "out_channels is 3; expected a multiple of groups, 2"),
         (lambda: nn.Conv2d(4, 4, 3, groups=0), ValueError, "groups is 0"),
-        (lambda: nn.Conv2d(3, 3, 3, padding_mode="reflect"), ValueError, "'reflect'; supported is 'zeros'"),
+        (
+            lambda: nn.Conv2d(3, 3, 3, padding_mode="mirror"),
+            ValueError,
+            "padding_mode is 'mirror'; expected 'zeros' or",
+        ),
+        (
+            lambda: nn.ConvTranspose2d(3, 3, 3, padding_mode="reflect"),
+            ValueError,
+            "ConvTranspose2d: padding_mode is 'reflect'; expected 'zeros'$",
+        ),
         (lambda: nn.Conv2d(3, 3, 3, padding="full"), ValueError, "'full'; expected integers, 'same' or 'valid'"),
         (lambda: nn.Conv2d(3, 3, 3, 2, "same"), ValueError, r"'same' needs stride 1, not \(2, 2\)"),
         (lambda: nn.Conv1d(3, 3, (3, 3)), ValueError, r"Conv1d: kernel_size is \(3, 3\); expected one integer$"),
@@ -276,7 +303,6 @@ def test_dropout_wants_floating_point():
         ),
         (lambda: nn.ConvTranspose2d(3, 3, 3, output_padding=1), ValueError, "less than stride or dilation"),
         (lambda: nn.ConvTranspose1d(3, 3, 3, output_padding=-1), ValueError, "output_padding is -1"),
-        (lambda: nn.MaxPool2d(2, return_indices=True), NotImplementedError, "return_indices"),
         (lambda: nn.Subsampling2d(0, 2), ValueError, "Subsampling2d: channels is 0"),
         (lambda: nn.Subsampling2d(3, 0), ValueError, "Subsampling2d: kernel_size is 0"),
     ],

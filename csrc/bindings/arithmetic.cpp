@@ -13,6 +13,28 @@ double scalar_value(const char* op, const char* name, py::handle value) {
   return scalar;
 }
 
+// b (N or 1, C, 1, 1) for each row of channels of an a (N, C, H, W).
+py::array by_channel(const char* op, Arithmetic kind, const py::array& a_array,
+                     const py::array& b_array) {
+  const py::array a = channels_last(a_array), b = contiguous(b_array);
+  py::array y = empty_like(op, a);
+  const int64_t groups = b.shape(0), n = a.shape(1);
+  const int64_t rows = groups == 1 ? a.shape(0) * a.shape(2) * a.shape(3) : a.shape(2) * a.shape(3);
+  by_type(real_type(op, "a", a), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().arithmetic_by_row);
+    const T *a_data = data<T>(a), *b_data = data<T>(b);
+    T* to = mutable_data<T>(y);
+    run(op, a, [&](const Exec& exec) { kernel(exec, kind, groups, rows, n, a_data, b_data, to); });
+  });
+  return y;
+}
+
+bool is_by_channel(const py::array& a, const py::array& b) {
+  return a.ndim() == 4 && b.ndim() == 4 && b.shape(1) == a.shape(1) && b.shape(2) == 1 &&
+         b.shape(3) == 1 && (b.shape(0) == a.shape(0) || b.shape(0) == 1) &&
+         shape_of(a) != shape_of(b);
+}
+
 py::array arithmetic(const char* op, Arithmetic kind, py::handle a_object, py::handle b_object) {
   const py::array a = dense(real_array(op, "a", a_object));
   const bool one_b = PyFloat_Check(b_object.ptr()) || PyLong_Check(b_object.ptr());
@@ -20,6 +42,7 @@ py::array arithmetic(const char* op, Arithmetic kind, py::handle a_object, py::h
   py::array b;
   if (!one_b) {
     b = real_array_like(op, "b", b_object, a, "a");
+    if (is_by_channel(a, b)) return by_channel(op, kind, a, b);
     check_shape(op, "b", b, shape_of(a));
     b = with_layout_of(a, b);
   }
@@ -156,10 +179,18 @@ py::list split(py::handle x_object, const std::vector<int64_t>& sizes, py::ssize
 }  // namespace
 
 void bind_arithmetic(py::module_& m) {
-  bind(m, Arithmetic::add, "add", "a + b; b is an array of the shape of a, or a number.");
-  bind(m, Arithmetic::subtract, "subtract", "a - b; b is an array of the shape of a, or a number.");
-  bind(m, Arithmetic::multiply, "multiply", "a * b; b is an array of the shape of a, or a number.");
-  bind(m, Arithmetic::divide, "divide", "a / b; b is an array of the shape of a, or a number.");
+  bind(m, Arithmetic::add, "add",
+       "a + b; b is an array of the shape of a, (N or 1, C, 1, 1) for an a (N, C, H, W), or a "
+       "number.");
+  bind(m, Arithmetic::subtract, "subtract",
+       "a - b; b is an array of the shape of a, (N or 1, C, 1, 1) for an a (N, C, H, W), or a "
+       "number.");
+  bind(m, Arithmetic::multiply, "multiply",
+       "a * b; b is an array of the shape of a, (N or 1, C, 1, 1) for an a (N, C, H, W), or a "
+       "number.");
+  bind(m, Arithmetic::divide, "divide",
+       "a / b; b is an array of the shape of a, (N or 1, C, 1, 1) for an a (N, C, H, W), or a "
+       "number.");
   m.def("cat", &cat, py::arg("arrays"), py::arg("dim") = 0,
         "The arrays joined along one dimension; channels-last where one of them is.");
   m.def("split", &split, py::arg("x"), py::arg("sizes"), py::arg("dim") = 0,

@@ -131,6 +131,9 @@ PYBIND11_MODULE(ops, m) {
   bind_point_loss(m);
   bind_pool2d(m);
   bind_prelu(m);
+  bind_max_unpool2d(m);
+  bind_pad2d(m);
+  bind_upsample2d(m);
   bind_rnn(m);
   bind_rrelu(m);
   bind_softmax(m);

@@ -136,19 +136,35 @@ py::tuple max_forward(const char* op, py::array x, const Pool2dShape& s, bool re
   return py::make_tuple(y, argmax);
 }
 
-py::array max_backward(const char* op, py::array dy, py::handle argmax_object,
-                       const Pool2dShape& s) {
-  py::array argmax = as_array(op, "argmax", argmax_object);
-  check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
+// An argument argmax of max_forward, in channels-last memory.
+py::array argmax_array(const char* op, py::handle object, const Pool2dShape& s) {
+  const py::array argmax = as_array(op, "argmax", object);
   if (!argmax.dtype().equal(argmax_type(s))) {
     type_error(op, ": argmax has dtype ", std::string(py::str(argmax.dtype())), "; expected ",
                std::string(py::str(argmax_type(s))), " for kernel_size ", text_of({s.R, s.S}));
   }
   check_shape(op, "argmax", argmax, {s.N, s.C, s.P, s.Q});
+  return channels_last(argmax);
+}
+
+py::array max_indices(const char* op, py::handle argmax_object, const Pool2dShape& s) {
+  const py::array argmax = argmax_array(op, argmax_object, s);
+  const py::dtype int64 = py::dtype::of<int64_t>();
+  py::array memory = empty_bytes(op, int64, {s.N, s.P, s.Q, s.C});
+  const auto kernel = supported(op, ops<float>().max_pool2d_indices);
+  const void* positions = argmax.data();
+  auto* to = static_cast<int64_t*>(memory.mutable_data());
+  run(op, argmax, [&](const Exec& exec) { kernel(exec, s, positions, to); });
+  return memory.attr("transpose")(0, 3, 1, 2);
+}
+
+py::array max_backward(const char* op, py::array dy, py::handle argmax_object,
+                       const Pool2dShape& s) {
+  check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
+  const py::array argmax = argmax_array(op, argmax_object, s);
   const Real type = real_type(op, "dy", dy);
 
   dy = channels_last(dy);
-  argmax = channels_last(argmax);
   py::array dx = empty_channels_last(op, type, s.N, s.C, s.H, s.W);
   by_type(type, [&]<class T>() {
     const auto kernel = supported(op, ops<T>().max_pool2d_backward);
@@ -206,6 +222,15 @@ py::array max_pool2d_backward(py::handle dy_object, py::handle argmax, py::handl
   return max_backward(op, dy, argmax, pool_shape(op, x, w));
 }
 
+py::array max_pool2d_indices(py::handle argmax, py::handle input_size, py::handle kernel_size,
+                             py::handle stride, py::handle padding, py::handle dilation,
+                             bool ceil_mode) {
+  const char* const op = "max_pool2d_indices";
+  const Windows w = windows(op, kernel_size, stride, padding, dilation, ceil_mode);
+  const Shape x = shape_argument(op, "input_size", input_size, 4);
+  return max_indices(op, argmax, pool_shape(op, x, w));
+}
+
 py::array avg_pool2d_forward(py::handle x_object, py::handle kernel_size, py::handle stride,
                              py::handle padding, bool ceil_mode, bool count_include_pad,
                              py::handle divisor_override) {
@@ -237,11 +262,12 @@ py::tuple adaptive_max_pool2d_forward(py::handle x_object, py::handle output_siz
   return max_forward(op, x, adaptive_shape(op, size, output), return_argmax);
 }
 
-// The shape of which dy is the gradient.
-Pool2dShape adaptive_shape_of(const char* op, const py::array& dy, py::handle input_size) {
+// The shape of which `dy`, the argument called `name`, is the gradient, or as large as it.
+Pool2dShape adaptive_shape_of(const char* op, const char* name, const py::array& dy,
+                              py::handle input_size) {
   const Shape x = shape_argument(op, "input_size", input_size, 4);
-  if (dy.shape(2) == 0 || dy.shape(3) == 0) {
-    value_error(op, ": dy has shape ", shape_text(dy),
+  if (dy.ndim() != 4 || dy.shape(2) == 0 || dy.shape(3) == 0) {
+    value_error(op, ": ", name, " has shape ", shape_text(dy),
                 "; expected a height and width of 1 or more");
   }
   return adaptive_shape(op, x, {dy.shape(2), dy.shape(3)});
@@ -251,7 +277,13 @@ py::array adaptive_max_pool2d_backward(py::handle dy_object, py::handle argmax,
                                        py::handle input_size) {
   const char* const op = "adaptive_max_pool2d_backward";
   const py::array dy = real_array(op, "dy", dy_object, 4);
-  return max_backward(op, dy, argmax, adaptive_shape_of(op, dy, input_size));
+  return max_backward(op, dy, argmax, adaptive_shape_of(op, "dy", dy, input_size));
+}
+
+py::array adaptive_max_pool2d_indices(py::handle argmax_object, py::handle input_size) {
+  const char* const op = "adaptive_max_pool2d_indices";
+  const py::array argmax = as_array(op, "argmax", argmax_object);
+  return max_indices(op, argmax, adaptive_shape_of(op, "argmax", argmax, input_size));
 }
 
 py::array adaptive_avg_pool2d_forward(py::handle x_object, py::handle output_size) {
@@ -265,7 +297,7 @@ py::array adaptive_avg_pool2d_forward(py::handle x_object, py::handle output_siz
 py::array adaptive_avg_pool2d_backward(py::handle dy_object, py::handle input_size) {
   const char* const op = "adaptive_avg_pool2d_backward";
   const py::array dy = real_array(op, "dy", dy_object, 4);
-  return avg_backward(op, dy, adaptive_shape_of(op, dy, input_size));
+  return avg_backward(op, dy, adaptive_shape_of(op, "dy", dy, input_size));
 }
 
 }  // namespace
@@ -281,6 +313,10 @@ void bind_pool2d(py::module_& m) {
         py::arg("input_size"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("ceil_mode") = false,
         "dx (N, C, H, W): each dy goes to the element that argmax names.");
+  m.def("max_pool2d_indices", &max_pool2d_indices, py::arg("argmax"), py::arg("input_size"),
+        py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0,
+        py::arg("dilation") = 1, py::arg("ceil_mode") = false,
+        "indices (N, C, P, Q), int64: h * W + w of the elements of x that argmax names.");
   m.def("avg_pool2d_forward", &avg_pool2d_forward, py::arg("x"), py::arg("kernel_size"),
         py::arg("stride") = py::none(), py::arg("padding") = 0, py::arg("ceil_mode") = false,
         py::arg("count_include_pad") = true, py::arg("divisor_override") = py::none(),
@@ -299,6 +335,9 @@ void bind_pool2d(py::module_& m) {
   m.def("adaptive_max_pool2d_backward", &adaptive_max_pool2d_backward, py::arg("dy"),
         py::arg("argmax"), py::arg("input_size"),
         "dx (N, C, H, W): each dy goes to the element that argmax names.");
+  m.def("adaptive_max_pool2d_indices", &adaptive_max_pool2d_indices, py::arg("argmax"),
+        py::arg("input_size"),
+        "indices (N, C, P, Q), int64: h * W + w of the elements of x that argmax names.");
   m.def("adaptive_avg_pool2d_forward", &adaptive_avg_pool2d_forward, py::arg("x"),
         py::arg("output_size"),
         "y: the mean of each window of adaptive_max_pool2d_forward, (N, C, H, W) -> (N, C, P, Q).");

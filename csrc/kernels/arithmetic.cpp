@@ -1,6 +1,7 @@
 // y[i] = a[i] op b[i] or a[i] op b[0] for + - * /, as IEEE 754 rounds them. Dense arrays of n
 // elements; parallel over blocks of elements. Reads 2 (or 1) arrays, writes 1; 1 operation an
 // element.
+// By row, y[g][r][i] = a[g][r][i] op b[g][i]: parallel over all rows, b is read from L1.
 #include "elementwise.h"
 #include "parallel.h"
 #include "table.h"
@@ -8,38 +9,59 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-template <class T, class F>
-void apply(const Exec& exec, int64_t n, const T* a, const T* b, bool one_b, T* y, const F& f) {
+// Calls run(f) with the operation as a function of vectors.
+template <class T, class Run>
+void with_operation(Arithmetic op, const Run& run) {
   using V = Vec<T>;
-  parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
-    if (one_b) {
-      const V scalar = splat(*b);
-      map(begin, end, [=](V v) { return f(v, scalar); }, y, a);
-    } else {
-      map(begin, end, f, y, a, b);
-    }
-  });
+  switch (op) {
+    case Arithmetic::add:
+      return run([](V v, V w) { return v + w; });
+    case Arithmetic::subtract:
+      return run([](V v, V w) { return v - w; });
+    case Arithmetic::multiply:
+      return run([](V v, V w) { return v * w; });
+    case Arithmetic::divide:
+      return run([](V v, V w) { return v / w; });
+  }
 }
 
 template <class T>
 void arithmetic(const Exec& exec, Arithmetic op, int64_t n, const T* a, const T* b, bool one_b,
                 T* y) {
   using V = Vec<T>;
-  switch (op) {
-    case Arithmetic::add:
-      return apply(exec, n, a, b, one_b, y, [](V v, V w) { return v + w; });
-    case Arithmetic::subtract:
-      return apply(exec, n, a, b, one_b, y, [](V v, V w) { return v - w; });
-    case Arithmetic::multiply:
-      return apply(exec, n, a, b, one_b, y, [](V v, V w) { return v * w; });
-    case Arithmetic::divide:
-      return apply(exec, n, a, b, one_b, y, [](V v, V w) { return v / w; });
-  }
+  with_operation<T>(op, [&](auto f) {
+    parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
+      if (one_b) {
+        const V scalar = splat(*b);
+        map(begin, end, [=](V v) { return f(v, scalar); }, y, a);
+      } else {
+        map(begin, end, f, y, a, b);
+      }
+    });
+  });
+}
+
+template <class T>
+void arithmetic_by_row(const Exec& exec, Arithmetic op, int64_t groups, int64_t rows, int64_t n,
+                       const T* a, const T* b, T* y) {
+  constexpr int64_t grain = 8 * element_block;  // elements
+  with_operation<T>(op, [&](auto f) {
+    parallel_for(exec, groups * rows, ceil_div(grain, n + 1), [=](int64_t begin, int64_t end, int) {
+      for (int64_t row = begin; row < end; ++row)
+        map(0, n, f, y + row * n, a + row * n, b + row / rows * n);
+    });
+  });
+}
+
+template <class T>
+void fill(Ops<T>& t) {
+  t.arithmetic = arithmetic<T>;
+  t.arithmetic_by_row = arithmetic_by_row<T>;
 }
 
 }  // namespace
 
-void fill_arithmetic(Ops<float>& t) { t.arithmetic = arithmetic<float>; }
-void fill_arithmetic(Ops<double>& t) { t.arithmetic = arithmetic<double>; }
+void fill_arithmetic(Ops<float>& t) { fill(t); }
+void fill_arithmetic(Ops<double>& t) { fill(t); }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -17,6 +17,9 @@ Ops<T> make_table() {
   fill_linear(t);
   fill_pool2d(t);
   fill_pool2d_backward(t);
+  fill_max_unpool2d(t);
+  fill_pad2d(t);
+  fill_upsample2d(t);
   fill_batchnorm(t);
   fill_local_response_norm(t);
   fill_arithmetic(t);

@@ -72,20 +72,37 @@ _KERNELS: dict[np.ufunc, Callable[[Any, Any], Array]] = {
 
 
 def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | None:
-    """What a kernel can do on all threads: two dense arrays of one shape and layout, or one and a number."""
+    """What a kernel can do on all threads: two dense arrays of one shape and layout; one and a number or channels."""
     if ufunc is np.negative:
         ufunc, w = np.multiply, -1.0
     kernel = _KERNELS.get(ufunc)
     if kernel is None or x.dtype.char not in "fd":
         return None
     if isinstance(w, np.ndarray):
-        if w.shape != x.shape or w.strides != x.strides or w.dtype != x.dtype:
+        if w.dtype != x.dtype:
+            return None
+        if w.shape != x.shape:
+            if ufunc in (np.add, np.multiply) and x.size < w.size:
+                x, w = w, x
+            return kernel(x, w if w.ndim == 4 else w[None]) if _are_images_and_channels(x, w) else None
+        if w.strides != x.strides:
             return None
     elif type(w) is not float and type(w) is not int:
         return None
-    if not x.flags.c_contiguous and not (x.ndim == 4 and x.transpose(0, 2, 3, 1).flags.c_contiguous):
+    if not x.flags.c_contiguous and not _is_images(x):
         return None
     return kernel(x, w)
+
+
+def _are_images_and_channels(x: Array, w: Array) -> bool:
+    """Whether x is (N, C, H, W) in channels-last memory, and w (C, 1, 1), (1, C, 1, 1) or (N, C, 1, 1)."""
+    if not _is_images(x) or w.ndim not in (3, 4):
+        return False
+    return w.shape[-3:] == (x.shape[1], 1, 1) and w.shape[:-3] in ((), (1,), x.shape[:1])
+
+
+def _is_images(x: Array) -> bool:
+    return x.ndim == 4 and x.dtype.char in "fd" and x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
 def promoted(x: Array, w: Array) -> tuple[Array, Array]:
@@ -114,7 +131,11 @@ def fit(gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         stretched = (i + extra for i, n in enumerate(shape) if n == 1)
-        gradient = quiet(gradient.sum, axis=(*range(extra), *stretched)).reshape(shape)
+        axes = (*range(extra), *stretched)
+        if gradient.size >= _LARGE and axes[-2:] == (2, 3) and _is_images(gradient):
+            # NumPy sums channels-last images on one thread.
+            gradient = ops.avg_pool2d_forward(gradient, gradient.shape[2:], divisor_override=1)
+        gradient = quiet(gradient.sum, axis=axes).reshape(shape)
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 

@@ -95,6 +95,15 @@ def max_pool2d_backward(
     dilation: _IntPair = 1,
     ceil_mode: bool = False,
 ) -> _Array: ...
+def max_pool2d_indices(
+    argmax: Any,
+    input_size: Sequence[int],
+    kernel_size: _IntPair,
+    stride: _IntPair | None = None,
+    padding: _IntPair = 0,
+    dilation: _IntPair = 1,
+    ceil_mode: bool = False,
+) -> _Array: ...
 def avg_pool2d_forward(
     x: Any,
     kernel_size: _IntPair,
@@ -118,8 +127,33 @@ def adaptive_max_pool2d_forward(
     x: Any, output_size: int | Sequence[int | None] | None, return_argmax: bool = True
 ) -> tuple[_Array, _Array | None]: ...
 def adaptive_max_pool2d_backward(dy: Any, argmax: Any, input_size: Sequence[int]) -> _Array: ...
+def adaptive_max_pool2d_indices(argmax: Any, input_size: Sequence[int]) -> _Array: ...
 def adaptive_avg_pool2d_forward(x: Any, output_size: int | Sequence[int | None] | None) -> _Array: ...
 def adaptive_avg_pool2d_backward(dy: Any, input_size: Sequence[int]) -> _Array: ...
+
+# max_unpool2d
+def max_unpool2d_forward(x: Any, indices: Any, output_size: _IntPair) -> _Array: ...
+def max_unpool2d_backward(dy: Any, indices: Any) -> _Array: ...
+
+# pad2d
+def pad2d_forward(x: Any, pad: Sequence[int], mode: str = "constant", value: float = 0.0) -> _Array: ...
+def pad2d_backward(dy: Any, input_size: Sequence[int], pad: Sequence[int], mode: str = "constant") -> _Array: ...
+
+# upsample2d
+def upsample2d_forward(
+    x: Any,
+    output_size: _IntPair,
+    mode: str = "nearest",
+    align_corners: bool = False,
+    scales: Sequence[float | None] | None = None,
+) -> _Array: ...
+def upsample2d_backward(
+    dy: Any,
+    input_size: Sequence[int],
+    mode: str = "nearest",
+    align_corners: bool = False,
+    scales: Sequence[float | None] | None = None,
+) -> _Array: ...
 
 # batchnorm
 def batch_norm_statistics(

@@ -4,6 +4,8 @@ from .activation import gelu, logsigmoid, mish, sigmoid, silu, softplus, softsig
 from .batchnorm import batch_norm
 from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .conv3d import conv3d
+from .dropout import dropout, dropout2d
 from .embedding import embedding
 from .gating import glu, maxout
 from .linear import bilinear, linear
@@ -31,6 +33,7 @@ from .point_loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
+from .padding import pad
 from .pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -38,6 +41,8 @@ from .pooling import (
     adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
+    lp_pool1d,
+    lp_pool2d,
     max_pool1d,
     max_pool2d,
 )
@@ -60,6 +65,9 @@ from .rectifier import (
 from .rnn import gru, lstm, rnn
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .softmax import log_softmax, softmax, softmin
+from .softmax import log_softmax, softmax
+from .unpooling import max_unpool1d, max_unpool2d
+from .upsample import interpolate
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -77,6 +85,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "conv1d",
     "conv2d",
+    "conv3d",
     "conv_transpose1d",
     "conv_transpose2d",
     "cosine_embedding_loss",
@@ -101,18 +110,24 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "interpolate",
     "leaky_relu",
     "linear",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
     "lstm",
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
     "maxout",
     "mish",
+    "max_unpool1d",
+    "max_unpool2d",
     "mse_loss",
+    "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",

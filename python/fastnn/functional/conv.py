@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import index
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +11,9 @@ from .. import ops
 from ..arrays import elementwise
 from ..deferred import Tail, deferred
 from ..tensor import Array, Tensor, expect_tensors, record
+from .padding import pad
 from .rows import as_rows, of_row
+from .sizes import sizes
 
 IntPair: TypeAlias = int | Sequence[int]
 IntOne: TypeAlias = int | Sequence[int]
@@ -248,8 +249,8 @@ def _conv_transpose2d(
         expect_tensors(op, bias=bias)
         if bias.shape != (K,):
             raise ValueError(f"{op}: bias has shape {bias.shape}; expected ({K},)")
-    stride, dilation = _pair(op, "stride", stride, 1), _pair(op, "dilation", dilation, 1)
-    padding, more = _pair(op, "padding", padding, 0), _pair(op, "output_padding", output_padding, 0)
+    stride, dilation = sizes(op, "stride", stride, 2, 1), sizes(op, "dilation", dilation, 2, 1)
+    padding, more = sizes(op, "padding", padding, 2, 0), sizes(op, "output_padding", output_padding, 2, 0)
     if any(m >= max(s, d) for m, s, d in zip(more, stride, dilation, strict=True)):
         raise ValueError(f"{op}: output_padding is {output_padding!r}; expected less than stride or dilation")
     # More than a stride of zeros behind is what a pixel of zeros behind x gives.
@@ -283,17 +284,6 @@ def _weight_of_rows(op: str, weight: Tensor) -> Tensor:
     return weight.unsqueeze(-2)
 
 
-def _pair(op: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
-    values = tuple(value) if isinstance(value, Sequence) and len(value) == 2 else (value, value)
-    try:
-        pair = index(values[0]), index(values[1])
-    except TypeError:
-        raise TypeError(f"{op}: {name} is {value!r}; expected an int or two") from None
-    if min(pair) < minimum:
-        raise ValueError(f"{op}: {name} is {min(pair)}; expected at least {minimum}")
-    return pair
-
-
 def _named_padding(
     op: str, name: str, kernel: Sequence[int], stride: Any, dilation: Any
 ) -> tuple[tuple[int, ...], list[int]]:
@@ -302,18 +292,12 @@ def _named_padding(
         return (0, 0), [0, 0]
     if name != "same":
         raise ValueError(f"{op}: padding is {name!r}; expected integers, 'same' or 'valid'")
-    if _pair(op, "stride", stride, 1) != (1, 1):
+    if sizes(op, "stride", stride, 2, 1) != (1, 1):
         raise ValueError(f"{op}: padding 'same' needs stride 1, not {stride}")
-    total = [d * (k - 1) for d, k in zip(_pair(op, "dilation", dilation, 1), kernel, strict=True)]
+    total = [d * (k - 1) for d, k in zip(sizes(op, "dilation", dilation, 2, 1), kernel, strict=True)]
     return tuple(t // 2 for t in total), [t % 2 for t in total]
 
 
 def _pad_behind(x: Tensor, behind: Sequence[int]) -> Tensor:
     """Adds so many rows and columns of zeros behind the others."""
-    if not any(behind):
-        return x
-    N, C, H, W = x.shape
-    data = ops.empty((N, C, H + behind[0], W + behind[1]), x.dtype, channels_last=True)
-    data[...] = 0
-    data[:, :, :H, :W] = x.data
-    return record(data, lambda dx: dx[:, :, :H, :W], x)
+    return pad(x, (0, behind[1], 0, behind[0])) if any(behind) else x

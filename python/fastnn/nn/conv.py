@@ -45,8 +45,11 @@ class _Conv(Module):
         for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if channels % self.groups:
                 raise ValueError(f"{self._name}: {name} is {channels}; expected a multiple of groups, {self.groups}")
-        if padding_mode != "zeros":
-            raise ValueError(f"{self._name}: padding_mode is {padding_mode!r}; supported is 'zeros'")
+        modes = ("zeros",) if self.transposed else ("zeros", "reflect", "replicate", "circular")
+        if padding_mode not in modes:
+            raise ValueError(
+                f"{self._name}: padding_mode is {padding_mode!r}; expected {' or '.join(map(repr, modes))}"
+            )
         self.padding_mode = padding_mode
         if isinstance(padding, str) and not self.transposed:
             if padding not in ("same", "valid"):
@@ -92,7 +95,23 @@ class _Conv(Module):
             text += f", groups={self.groups}"
         if self.bias is None:
             text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode}"
         return text
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[int, ...] | str]:
+        """The input, with its padding where that is not zeros, and what the convolution is to pad."""
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        none = (0,) * self.dimensions
+        if self.padding == "same":
+            total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+            sides = [(t // 2, t - t // 2) for t in total]
+        else:
+            sides = [(p, p) for p in (none if isinstance(self.padding, str) else self.padding)]
+        if not any(map(any, sides)):
+            return x, none
+        return F.pad(x, [p for side in reversed(sides) for p in side], self.padding_mode), none
 
 
 class Conv1d(_Conv):
@@ -105,11 +124,11 @@ class Conv1d(_Conv):
         out_channels: channels of the output.
         kernel_size: size of the window.
         stride: step of the window.
-        padding: zeros added on each side; "valid" is 0, "same" keeps the size (with stride 1).
+        padding: what is added on each side; "valid" is 0, "same" keeps the size (with stride 1).
         dilation: distance of the window's elements.
         groups: groups of channels that are convolved apart; divides both numbers of channels.
         bias: whether there is a bias.
-        padding_mode: "zeros" is the only one that is supported.
+        padding_mode: "zeros", or "reflect", "replicate" or "circular" as in `F.pad`.
 
     Attributes:
         weight: (out_channels, in_channels / groups, kernel_size), initialised as in PyTorch: uniform in
@@ -141,7 +160,8 @@ class Conv1d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, L) -> (N, out_channels, Q)."""
-        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(x)
+        return F.conv1d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_Conv):
@@ -154,11 +174,11 @@ class Conv2d(_Conv):
         out_channels: channels of the output.
         kernel_size: size of the window. Here and below one integer, or two: (vertical, horizontal).
         stride: step of the window.
-        padding: rows and columns of zeros added on each side; "valid" is 0, "same" keeps the size (with stride 1).
+        padding: rows and columns added on each side; "valid" is 0, "same" keeps the size (with stride 1).
         dilation: distance of the window's elements.
         groups: groups of channels that are convolved apart; divides both numbers of channels.
         bias: whether there is a bias.
-        padding_mode: "zeros" is the only one that is supported.
+        padding_mode: "zeros", or "reflect", "replicate" or "circular" as in `F.pad`.
 
     Attributes:
         weight: (out_channels, in_channels / groups, kernel height, kernel width), initialised as in PyTorch: uniform in
@@ -190,7 +210,58 @@ class Conv2d(_Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, P, Q)."""
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class Conv3d(_Conv):
+    """Three-dimensional convolution (cross-correlation): (N, in_channels, D, H, W) -> (N, out_channels, O, P, Q).
+
+    O = (D + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1, and P and Q from H and W likewise.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: size of the window. Here and below one integer, or three: (depth, vertical, horizontal).
+        stride: step of the window.
+        padding: what is added on each side; "valid" is 0, "same" keeps the size (with stride 1).
+        dilation: distance of the window's elements.
+        groups: groups of channels that are convolved apart; divides both numbers of channels.
+        bias: whether there is a bias.
+        padding_mode: "zeros", or "reflect", "replicate" or "circular" as in `F.pad`.
+
+    Attributes:
+        weight: (out_channels, in_channels / groups, kernel depth, height, width), initialised as in PyTorch: uniform in
+            +-1 / sqrt(fan_in), fan_in = in_channels / groups * kernel elements.
+        bias: (out_channels,) or None, initialised in the same interval.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn import nn
+        >>> nn.Conv3d(3, 8, 3, stride=(1, 2, 2), padding=1)(fastnn.ones(2, 3, 8, 16, 16)).shape
+        (2, 8, 8, 8, 8)
+    """
+
+    dimensions = 3
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair | str = 0,
+        dilation: IntPair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, D, H, W) -> (N, out_channels, O, P, Q)."""
+        x, padding = self._padded(x)
+        return F.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _ConvTranspose(_Conv):
@@ -281,7 +352,7 @@ class ConvTranspose2d(_ConvTranspose):
         groups: groups of channels that are convolved apart; divides both numbers of channels.
         bias: whether there is a bias.
         dilation: distance of the window's elements.
-        padding_mode: "zeros" is the only one that is supported.
+        padding_mode: "zeros"; PyTorch has no other either.
 
     Attributes:
         weight: (in_channels, out_channels / groups, kernel height, kernel width), initialised as in PyTorch: uniform in

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 IntPair: TypeAlias = "int | Sequence[int]"
 
+_WORDS = {2: "two", 3: "three", 4: "four", 6: "six"}
+
 
 def checked_size(name: str, value: Any, minimum: int = 1) -> int:
     """`value` as an int. TypeError where it is none, ValueError below the minimum."""
@@ -25,7 +27,7 @@ def checked_sizes(name: str, value: Any, count: int, minimum: int = 1) -> tuple[
     if not isinstance(value, Sequence) or isinstance(value, str):
         return (checked_size(name, value, minimum),) * count
     if len(value) != count:
-        raise ValueError(f"{name} is {value!r}; expected one integer{' or two' if count == 2 else ''}")
+        raise ValueError(f"{name} is {value!r}; expected one integer{f' or {_WORDS[count]}' if count > 1 else ''}")
     return tuple(checked_size(name, v, minimum) for v in value)
 
 
