@@ -105,6 +105,8 @@ void add_conv2d();
 void add_linear();
 void add_rnn();
 void add_pool2d();
+void add_pad2d();
+void add_upsample2d();
 void add_arithmetic();
 void add_batchnorm();
 void add_activation();

@@ -95,6 +95,8 @@ int main(int argc, char** argv) {
   bench::add_linear();
   bench::add_rnn();
   bench::add_pool2d();
+  bench::add_pad2d();
+  bench::add_upsample2d();
   bench::add_arithmetic();
   bench::add_batchnorm();
   bench::add_activation();

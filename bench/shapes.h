@@ -221,6 +221,27 @@ inline constexpr AdaptivePoolSize adaptive_avg_pool2d_sizes[] = {
     {32, 256, 13, 6},
 };
 
+// Images of H x H pixels, padded on all sides.
+struct PadSize {
+  int64_t N, C, H, pad;
+};
+inline constexpr PadSize pad2d_sizes[] = {
+    {16, 64, 56, 1},
+    {16, 256, 56, 1},
+    {32, 3, 224, 3},
+};
+
+// Images of H x H pixels resized to P x P.
+struct ResizeSize {
+  int64_t N, C, H, P;
+};
+inline constexpr ResizeSize upsample2d_sizes[] = {
+    {16, 64, 28, 56},
+    {16, 64, 56, 112},
+    {16, 21, 56, 84},
+    {16, 3, 112, 224},
+};
+
 // Images of H x H pixels.
 struct BatchNormSize {
   int64_t N, C, H;

@@ -17,6 +17,8 @@ ACTIVATIONS = (
 )
 CROSS_ENTROPIES = ("cross_entropy", "smoothed_cross_entropy", "soft_cross_entropy")
 POINT_LOSSES = ("mse_loss", "huber_loss", "bce_with_logits_loss")
+PADDING = ("zero_pad2d", "reflection_pad2d", "replication_pad2d", "circular_pad2d")
+UPSAMPLING = ("upsample2d_nearest", "upsample2d_bilinear")
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu")
 
 
@@ -120,6 +122,8 @@ def groups(data: Path) -> list[Group]:
             3.0,
             2.0,
         ),
+        Group("padding", cases(PADDING, "pad2d_sizes"), 1.5, 1.0),
+        Group("upsampling", cases(UPSAMPLING, "upsample2d_sizes"), 1.5, 1.0),
         Group("activations, 25 M elements", cases(ACTIVATIONS, "activation_sizes"), 5.0, 3.0),
         Group("linear", cases("linear", "linear_sizes"), 2.5, 1.5),
         Group("LSTM: training", cases("lstm_training", "recurrent_sizes"), 1.7, 1.05),
@@ -201,6 +205,14 @@ def _adaptive_avg_pool2d(N: int, C: int, H: int, out: int) -> tuple[float, float
     return _pool2d(N, C, H, out, argmax_bytes=0)
 
 
+def _pad2d(N: int, C: int, H: int, pad: int) -> tuple[float, float]:
+    return _resize2d(N, C, H, H + 2 * pad)
+
+
+def _resize2d(N: int, C: int, H: int, P: int) -> tuple[float, float]:
+    return 0.0, 8.0 * N * C * (H * H + P * P)
+
+
 def _batch_norm_relu(N: int, C: int, H: int) -> tuple[float, float]:
     """Forward reads x for the statistics and again to write y; backward reads dy and x twice and writes dx."""
     return 0.0, 32.0 * N * C * H * H
@@ -231,6 +243,8 @@ COSTS: dict[str, Callable[..., tuple[float, float]]] = {
     "max_pool2d": _max_pool2d,
     "avg_pool2d": _avg_pool2d,
     "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+    **dict.fromkeys(PADDING, _pad2d),
+    **dict.fromkeys(UPSAMPLING, _resize2d),
     "batch_norm_relu": _batch_norm_relu,
     **{name: _bytes_per_element(20) for name in ACTIVATIONS},  # x -> y; dy and x or y -> dx
     **{name: _bytes_per_element(20) for name in POINT_LOSSES},  # x, target -> mean; x, target -> dx

@@ -97,6 +97,29 @@ def adaptive_avg_pool2d(lib: ModuleType, N: int, C: int, H: int, out: int) -> Wa
     return _forward_backward(lib, lambda: lib.api.nn.AdaptiveAvgPool2d(out), inputs.uniform(1, N, C, H, H), False)
 
 
+def _pad2d(layer: str) -> Callable[[ModuleType, int, int, int, int], Ways]:
+    def ways(lib: ModuleType, N: int, C: int, H: int, pad: int) -> Ways:
+        return _forward_backward(lib, lambda: getattr(lib.api.nn, layer)(pad), inputs.uniform(1, N, C, H, H), False)
+
+    return ways
+
+
+zero_pad2d, reflection_pad2d, replication_pad2d, circular_pad2d = map(
+    _pad2d, ("ZeroPad2d", "ReflectionPad2d", "ReplicationPad2d", "CircularPad2d")
+)
+
+
+def _upsample2d(mode: str) -> Callable[[ModuleType, int, int, int, int], Ways]:
+    def ways(lib: ModuleType, N: int, C: int, H: int, P: int) -> Ways:
+        x = inputs.uniform(1, N, C, H, H)
+        return _forward_backward(lib, lambda: lib.api.nn.Upsample(P, mode=mode), x, False)
+
+    return ways
+
+
+upsample2d_nearest, upsample2d_bilinear = map(_upsample2d, ("nearest", "bilinear"))
+
+
 def _activation(name: str) -> Callable[[ModuleType, int], Ways]:
     def ways(lib: ModuleType, n: int) -> Ways:
         x = 4 * inputs.uniform(1, n)  # into the tails
