@@ -121,11 +121,11 @@ void max_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y
   }
 }
 
-template <class T>
-void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
+template <int block, class T>
+void avg_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
   const int64_t row_step = s.W * s.C, col_step = s.C;
   const AverageFactor<T> factor(s);
-  for_each_window<T, 8>(exec, s, [=](auto channels, const Window& at, int64_t x_at, int64_t y_at) {
+  const auto average = [=](auto channels, const Window& at, int64_t x_at, int64_t y_at) {
     constexpr int count = decltype(channels)::count;
     Vec<T> sum[count] = {};
     const T* row = x + x_at;
@@ -137,7 +137,17 @@ void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y
     }
     const T share = factor(at.p, at.q);
     for (int u = 0; u < count; ++u) store(y + y_at + u * lanes<T>, sum[u] * share, channels);
-  });
+  };
+  for_each_window<T, block>(exec, s, average);
+}
+
+template <class T>
+void avg_pool2d_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
+  if (s.C >= 8 * lanes<T>) {
+    avg_forward<8>(exec, s, x, y);
+  } else {
+    avg_forward<4>(exec, s, x, y);  // several sums at once also of 64 channels
+  }
 }
 
 template <class T>
