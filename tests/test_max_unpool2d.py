@@ -88,6 +88,7 @@ X, INDICES = np.zeros((1, 2, 2, 2), np.float32), np.zeros((1, 2, 2, 2), np.int64
             "indices holds 16, out of range for .* 4 x 4",
         ),
         (lambda: ops.max_unpool2d_forward(X, INDICES - 1, 4), ValueError, "indices holds -1"),
+        (lambda: ops.max_unpool2d_forward(X, INDICES, 2**40), ValueError, "an array of shape .* is too large"),
         (lambda: ops.max_unpool2d_forward(X, INDICES[0], 4), ValueError, r"indices has shape \(2, 2, 2\), x has"),
         (lambda: ops.max_unpool2d_forward(X, X, 4), TypeError, "indices has dtype float32; expected int64"),
         (lambda: ops.max_unpool2d_forward(X[0], INDICES, 4), ValueError, r"x has shape \(2, 2, 2\); expected 4"),

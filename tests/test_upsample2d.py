@@ -85,6 +85,15 @@ def test_same_bits_on_any_number_of_threads(threads, mode):
     assert ops.upsample2d_backward(y, x.shape, mode).tobytes() == dx.tobytes()
 
 
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear"])
+@pytest.mark.parametrize("scale", [1e-320, 1e-30, 1e300])
+def test_extreme_scales_stay_inside(mode, scale):
+    x = np.arange(6, dtype=np.float32).reshape(1, 1, 2, 3)
+    y = ops.upsample2d_forward(x, (4, 7), mode, scales=(scale, scale))
+    assert set(y.ravel()) <= set(x.ravel())
+    assert ops.upsample2d_backward(y, x.shape, mode, scales=(scale, scale)).sum() == y.sum()
+
+
 def test_nearest_is_the_kronecker_product_with_ones(isa):
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
     x[0, 0, 0, 0] = np.nan

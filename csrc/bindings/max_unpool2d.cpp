@@ -37,9 +37,9 @@ py::array forward(py::handle x_object, py::handle indices_object, py::handle out
   const Real type = real_type(op, "x", x);
   const Pair size = pair(op, "output_size", output_size, 0);
   const Resize2dShape s{x.shape(0), x.shape(1), x.shape(2), x.shape(3), size.h, size.w};
+  py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);  // knows that P * Q is a number
   const py::array indices = pixel_indices(op, indices_object, "x", x, s.P, s.Q);
   x = channels_last(x);
-  py::array y = empty_channels_last(op, type, s.N, s.C, s.P, s.Q);
   by_type(type, [&]<class T>() {
     const auto kernel = supported(op, ops<T>().max_unpool2d_forward);
     const T* from = data<T>(x);

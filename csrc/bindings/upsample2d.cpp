@@ -1,4 +1,5 @@
 // fastnn.ops: upsample2d_forward, upsample2d_backward.
+#include <algorithm>
 #include <cmath>
 
 #include "arrays.h"
@@ -54,20 +55,27 @@ struct TapArrays {
   Taps<T> taps() const { return {low.data(), weight.empty() ? nullptr : weight.data()}; }
 };
 
+// The element of `size` below a place, which may lie outside of them or be NaN.
+template <class T>
+int64_t element_at(T place, int64_t size) {
+  if (!(place > 0)) return 0;
+  return place < static_cast<T>(size) ? std::min(static_cast<int64_t>(place), size - 1) : size - 1;
+}
+
 template <class T>
 TapArrays<T> nearest_taps(int64_t size, int64_t count, bool exact, std::optional<double> scale) {
   TapArrays<T> result{Shape(static_cast<size_t>(count)), {}};
   const float step = scale ? static_cast<float>(1.0 / *scale)
                            : static_cast<float>(size) / static_cast<float>(count);
   for (int64_t i = 0; i < count; ++i) {
+    const float middle = static_cast<float>(i) + (exact ? 0.5F : 0.0F);
     int64_t at = i;
     if (count == 2 * size && !exact) {
       at = i / 2;
     } else if (count != size) {
-      const float middle = static_cast<float>(i) + (exact ? 0.5F : 0.0F);
-      at = static_cast<int64_t>(std::floor(middle * step));
+      at = element_at(middle * step, size);
     }
-    result.low[static_cast<size_t>(i)] = at < size ? at : size - 1;
+    result.low[static_cast<size_t>(i)] = at;
   }
   return result;
 }
@@ -90,12 +98,10 @@ TapArrays<T> linear_taps(int64_t size, int64_t count, bool align_corners,
     } else if (count != size) {
       at = (at + T(0.5)) * step - T(0.5);
     }
-    at = at > 0 ? at : T{0};
-    const auto below = static_cast<int64_t>(std::floor(at));
-    const int64_t low = below < size ? below : size - 1;
+    const int64_t low = element_at(at, size);
     const T weight = at - static_cast<T>(low);
     result.low[static_cast<size_t>(i)] = low;
-    result.weight[static_cast<size_t>(i)] = weight < 1 ? weight : T{1};
+    result.weight[static_cast<size_t>(i)] = std::clamp(weight, T{0}, T{1});
   }
   return result;
 }

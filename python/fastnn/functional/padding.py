@@ -115,7 +115,7 @@ def _pad_volumes(x: Tensor, sides: Sides, mode: str) -> Tensor:
 
 
 def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
-    channels_inside = x.data.ndim >= 3 and x.data.strides[-2 if x.ndim == 3 else 1] == x.data.itemsize
+    channels_inside = x.ndim in (3, 4) and x.data.strides[1] == x.data.itemsize
     if x.dtype.char in "fd" and not any(map(any, sides[:-2])):
         if x.ndim == 4:
             return _pad_images(x, sides[2:], "constant", value)
