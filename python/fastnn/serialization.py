@@ -1,4 +1,4 @@
-"""Saving and loading arrays by name, as safetensors files."""
+"""Saving and loading arrays by name: safetensors files, and those of PyTorch and NumPy to load."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ Path: TypeAlias = "str | os.PathLike[str]"
 
 # The format's header holds text by name; ours is one JSON document under this name.
 _METADATA_KEY = "fastnn"
+
+# A number in the first bytes of what PyTorch wrote before version 1.6.
+_LEGACY_TORCH = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 
 
 def save(state: Any, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
@@ -53,12 +56,45 @@ def save(state: Any, path: Path, metadata: Mapping[str, Any] | None = None) -> N
 
 
 def load(path: Path) -> dict[str, Array]:
-    """The arrays of a safetensors file by name; `Module.load_state_dict` takes what it returns.
+    """The arrays of a file by name; `Module.load_state_dict` takes what it returns.
+
+    What a file is tells its content, whatever its name:
+
+    - A safetensors file.
+    - A file of `torch.save` (`.pt`, `.pth`), for which PyTorch is not needed. Nothing in it is executed: tensors in
+      plain containers (dicts, lists, tuples, strings, numbers) are read, and everything else is refused by its name.
+      float16 and bfloat16 become float32. Tensors that share a storage share memory. Of a checkpoint that keeps its
+      weights under `state_dict`, `model_state_dict` or `model` these are returned, and of any other content all
+      tensors, named by the keys that lead to each (`optimizer.state.0.exp_avg`); a lone one is named `tensor`.
+    - An `.npz` file of NumPy's.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, corrupted or no safetensors file, or has a type that NumPy lacks (bfloat16).
+        ValueError: the file is truncated, corrupted or of another kind; a file of PyTorch holds something else than
+            tensors in plain containers, or is a TorchScript program; a safetensors file has a type that NumPy lacks
+            (bfloat16).
+
+    Example:
+        >>> import os, tempfile, fastnn, numpy as np
+        >>> path = os.path.join(tempfile.mkdtemp(), "arrays.npz")
+        >>> np.savez(path, x=np.zeros((2, 3)))
+        >>> fastnn.load(path)["x"].shape
+        (2, 3)
     """
+    with open(path, "rb") as file:
+        start = file.read(64)
+        file.seek(0)
+        try:
+            if start.startswith((b"PK\3\4", b"PK\5\6")):
+                from .archives import read_archive
+
+                return read_archive(file)
+            if _LEGACY_TORCH in start:
+                from .torch_files import read_legacy
+
+                return read_legacy(file)
+        except ValueError as error:
+            raise ValueError(f"load: {os.fspath(path)} {error}") from error
     return _read(path)[0]
 
 
