@@ -64,6 +64,15 @@ py::dtype dtype_of(Real type) {
   return type == Real::f32 ? py::dtype::of<float>() : py::dtype::of<double>();
 }
 
+// NumPy takes large arrays of zeros from the operating system, which supplies memory when touched.
+py::array untouched_zeros(const py::dtype& type, const Shape& shape,
+                          const std::vector<size_t>& axes) {
+  Shape in_memory;
+  for (const size_t axis : axes) in_memory.push_back(shape[axis]);
+  const py::array zeros = numpy("zeros")(in_memory, type);
+  return py::array(type, shape, dense_strides(shape, axes, type.itemsize()), zeros.data(), zeros);
+}
+
 py::array allocate_array(const char* op, const py::dtype& type, const Shape& shape,
                          const std::vector<size_t>& axes) {
   int64_t bytes = type.itemsize();
@@ -72,6 +81,7 @@ py::array allocate_array(const char* op, const py::dtype& type, const Shape& sha
       value_error(op, ": an array of shape ", shape_text(shape), " is too large");
     }
   }
+  if (tracing()) return untouched_zeros(type, shape, axes);
   void* const memory = allocate(static_cast<size_t>(bytes));
   if (!memory) memory_error(op, ": no memory for an array of shape ", shape_text(shape));
   const py::capsule owner(memory, [](void* block) { deallocate(block); });
@@ -93,7 +103,7 @@ bool has_order(const py::array& a, const std::vector<size_t>& axes) {
 // A copy of `a` whose memory has this order of axes.
 py::array copy_in_order(const py::array& a, const std::vector<size_t>& axes) {
   py::array copy = allocate_array("copy", a.dtype(), shape_of(a), axes);
-  numpy("copyto")(copy, a);
+  if (!tracing()) numpy("copyto")(copy, a);
   return copy;
 }
 

@@ -2,7 +2,8 @@
 // allocator), checks whose messages name the op, the argument, what came and what was expected, and
 // run(), which calls a kernel.
 //
-// A binding reads: check, infer the output's shape from shapes alone, allocate, run.
+// A binding reads: check, infer the output's shape from shapes alone, allocate, run. A thread that
+// traces does all of it but the last: run() only notes the call.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -178,6 +179,27 @@ class VerboseLine {
   double start_;
 };
 
+// How the windows of an op lie over its input: element i of the output sees those elements of the
+// input from i * stride - padding on that are a multiple of dilation further, `kernel` of them.
+// Transposed, it is the element of the input that sees those of the output.
+struct WindowView {
+  Pair kernel, stride, padding, dilation;
+  bool transposed = false;
+};
+
+// What the calls of a thread that traces are noted with, beside the name of the op.
+struct Work {
+  int64_t multiply_adds = 0;
+  std::optional<WindowView> window{};
+};
+
+// Whether ops of this thread are traced (see fastnn.ops.trace): nothing is computed, and new arrays
+// are zeros whose memory nobody has touched.
+bool tracing();
+// What the next call of run() would do; for ops with products of arrays or with windows.
+void describe(const Work& work);
+void note_call(const char* op);
+
 // Runs kernel(exec) without the GIL, on the process's number of threads and with
 // scratch_bytes(threads) bytes of scratch, both of one table: another thread may choose another one
 // meanwhile. `what` is the array whose shape FASTNN_VERBOSE prints, `algorithm` what else it prints
@@ -185,6 +207,10 @@ class VerboseLine {
 template <class ScratchBytes, class Kernel>
 void run(const char* op, const py::array& what, const ScratchBytes& scratch_bytes,
          const Kernel& kernel, const char* algorithm = nullptr) {
+  if (tracing()) {
+    note_call(op);
+    return;
+  }
   std::optional<VerboseLine> line;
   if (verbose) line.emplace(op, shape_text(what), algorithm);
   const int threads = num_threads();
@@ -225,5 +251,6 @@ void bind_lstm(py::module_&);
 void bind_gru(py::module_&);
 void bind_rnn(py::module_&);
 void bind_optimizer(py::module_&);
+void bind_trace(py::module_&);
 
 }  // namespace fastnn

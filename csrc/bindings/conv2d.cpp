@@ -85,6 +85,16 @@ Conv2dShape conv2d_shape(const char* op, const Shape& x, const Shape& w, const W
           .groups = window.groups};
 }
 
+// The same for the pass from y to dx, which is a transposed convolution, and for that from x to y.
+Work work_of(const Conv2dShape& s, bool transposed) {
+  return {s.N * s.K * s.P * s.Q * (s.C / s.groups) * s.R * s.S,
+          WindowView{{s.R, s.S},
+                     {s.stride_h, s.stride_w},
+                     {s.pad_h, s.pad_w},
+                     {s.dilation_h, s.dilation_w},
+                     transposed}};
+}
+
 constexpr const char* algorithm_names[] = {"auto", "direct", "winograd"};
 
 const char* algorithm_name(Conv2dAlgorithm algorithm) {
@@ -181,6 +191,7 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
     const Epilogue<T> epilogue{pointer(scale), pointer(given.b), pointer(residual), relu};
     const T *x_data = data<T>(x), *w_data = data<T>(w);
     T* y_data = mutable_data<T>(y);
+    describe(work_of(s, false));
     run(
         op, y, [&](int threads) { return table.conv2d_forward_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, x_data, w_data, epilogue, y_data); }, taken);
@@ -209,6 +220,7 @@ py::array backward_input(py::handle dy_object, py::handle w_object, py::handle i
     const auto kernel = supported(op, table.conv2d_backward_input);
     const T *dy_data = data<T>(dy), *w_data = data<T>(w);
     T* dx_data = mutable_data<T>(dx);
+    describe(work_of(s, true));
     run(
         op, dx, [&](int threads) { return table.conv2d_backward_input_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); }, taken);

@@ -23,6 +23,7 @@ py::tuple forward(py::handle x, py::handle h0_object, py::handle w_ih, py::handl
     const T *x_data = data<T>(call.x), *h0_data = data<T>(h0);
     T *y_data = mutable_data<T>(y), *h_n_data = mutable_data<T>(h_n),
       *gates_data = data_or_null<T>(gates);
+    describe(call.forward_work());
     run(
         op, call.x, [&](int threads) { return table.gru_forward_scratch_bytes(s, threads); },
         [&](const Exec& exec) {

@@ -43,6 +43,7 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
     const T *x_data = data<T>(x), *w_data = data<T>(w),
             *b_data = b_object.is_none() ? nullptr : data<T>(b);
     T* y_data = mutable_data<T>(y);
+    describe({.multiply_adds = s.N * s.I * s.O});
     run(
         op, x, [&](int threads) { return table.linear_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, x_data, w_data, b_data, y_data); });

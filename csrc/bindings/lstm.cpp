@@ -28,6 +28,7 @@ py::tuple forward(py::handle x, py::handle h0_object, py::handle c0_object, py::
     T *y_data = mutable_data<T>(y), *h_n_data = mutable_data<T>(h_n),
       *c_n_data = mutable_data<T>(c_n), *gates_data = data_or_null<T>(gates),
       *cells_data = data_or_null<T>(cells);
+    describe(call.forward_work());
     run(
         op, call.x, [&](int threads) { return table.lstm_forward_scratch_bytes(s, threads); },
         [&](const Exec& exec) {

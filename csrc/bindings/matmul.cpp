@@ -82,6 +82,7 @@ py::array matmul(py::handle a_object, py::handle b_object) {
     const auto kernel = supported(op, table.gemm);
     const T *a_data = data<T>(a), *b_data = data<T>(b);
     T* c_data = mutable_data<T>(c);
+    describe({.multiply_adds = products * M * N * K});
     run(
         op, a, [&](int threads) { return table.gemm_scratch_bytes(s, threads); },
         [&](const Exec& exec) {

@@ -137,6 +137,7 @@ PYBIND11_MODULE(ops, m) {
   bind_rnn(m);
   bind_rrelu(m);
   bind_softmax(m);
+  bind_trace(m);
 
   m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(),
         py::arg("channels_last") = false, "An uninitialised array from the caching allocator.");

@@ -65,6 +65,15 @@ Pool2dShape pool_shape(const char* op, const Shape& x, const Windows& w) {
   return s;
 }
 
+// Adaptive windows of different sizes are none that could be described.
+Work work_of(const Pool2dShape& s) {
+  if (s.adaptive) return {};
+  return {
+      0,
+      WindowView{
+          {s.R, s.S}, {s.stride_h, s.stride_w}, {s.pad_h, s.pad_w}, {s.dilation_h, s.dilation_w}}};
+}
+
 py::dtype argmax_type(const Pool2dShape& s) {
   return argmax_bytes(s) == 1 ? py::dtype::of<uint8_t>() : py::dtype::of<int32_t>();
 }
@@ -131,6 +140,7 @@ py::tuple max_forward(const char* op, py::array x, const Pool2dShape& s, bool re
     const auto kernel = supported(op, ops<T>().max_pool2d_forward);
     const T* from = data<T>(x);
     T* to = mutable_data<T>(y);
+    describe(work_of(s));
     run(op, x, [&](const Exec& exec) { kernel(exec, s, from, to, positions); });
   });
   return py::make_tuple(y, argmax);
@@ -184,6 +194,7 @@ py::array avg_forward(const char* op, py::array x, const Pool2dShape& s) {
     const auto kernel = supported(op, ops<T>().avg_pool2d_forward);
     const T* from = data<T>(x);
     T* to = mutable_data<T>(y);
+    describe(work_of(s));
     run(op, x, [&](const Exec& exec) { kernel(exec, s, from, to); });
   });
   return y;

@@ -130,6 +130,11 @@ RowsView RecurrentCall::rows_of(const char* name, const py::array& a) const {
   return {contiguous(a), s.R};
 }
 
+Work RecurrentCall::forward_work() const {
+  const int64_t row = gates * s.H * (s.I + s.R) + (w_hr ? s.R * s.H : 0);
+  return {.multiply_adds = s.rows * row};
+}
+
 py::array RecurrentCall::output(const py::object& y_object) {
   s.y_row = s.R;
   if (y_object.is_none()) return new_array(like_x(s.R));

@@ -43,6 +43,8 @@ struct RecurrentCall {
   py::array saved_output(py::handle y_object);
   std::optional<py::array> output_gradient(const py::object& dy_object);
 
+  Work forward_work() const;
+
   py::array new_array(const Shape& shape) const { return empty(op, type, shape); }
   py::array new_state(int64_t width) const { return new_array({s.N, width}); }
 

@@ -26,6 +26,7 @@ py::tuple forward(py::handle x, py::handle h0_object, py::handle w_ih, py::handl
     const auto weights = call.weights<T>(biases);
     const T *x_data = data<T>(call.x), *h0_data = data<T>(h0);
     T *y_data = mutable_data<T>(y), *h_n_data = mutable_data<T>(h_n);
+    describe(call.forward_work());
     run(
         op, call.x, [&](int threads) { return table.rnn_forward_scratch_bytes(s, threads); },
         [&](const Exec& exec) { kernel(exec, s, f, weights, x_data, h0_data, y_data, h_n_data); });

@@ -22,6 +22,8 @@ from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, 
 
 if TYPE_CHECKING:
     from . import data, datasets, features, functional, models, nn, optim, preprocessing, tasks, training
+    from .inspection import summary
+    from .receptive_fields import conv_output_size, receptive_field
     from .serialization import load, load_metadata, save
 
 __version__: str = ops.info()["version"]
@@ -33,6 +35,7 @@ __all__ = [
     "arange",
     "as_tensor",
     "cat",
+    "conv_output_size",
     "data",
     "datasets",
     "default_generator",
@@ -63,12 +66,14 @@ __all__ = [
     "preprocessing",
     "rand",
     "randn",
+    "receptive_field",
     "record",
     "save",
     "set_conv2d_algorithm",
     "set_num_threads",
     "set_rng_state",
     "stack",
+    "summary",
     "tasks",
     "tensor",
     "training",
@@ -89,19 +94,26 @@ _SUBMODULES = (
     "tasks",
     "training",
 )
-_FROM_SERIALIZATION = ("load", "load_metadata", "save")
+_LAZY = {
+    "conv_output_size": ".receptive_fields",
+    "load": ".serialization",
+    "load_metadata": ".serialization",
+    "receptive_field": ".receptive_fields",
+    "save": ".serialization",
+    "summary": ".inspection",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a submodule when it is first used: `import fastnn` stays cheap."""
+    """Imports a submodule, or what is in one, when it is first used: `import fastnn` stays cheap."""
     from importlib import import_module
 
     if name in _SUBMODULES:
         return import_module(f".{name}", __name__)
-    if name in _FROM_SERIALIZATION:
-        return getattr(import_module(".serialization", __name__), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES, *_FROM_SERIALIZATION})
+    return sorted({*globals(), *_SUBMODULES, *_LAZY})

@@ -24,6 +24,7 @@ Gradients: TypeAlias = "Array | tuple[Array | None, ...] | None"
 Backward: TypeAlias = Callable[[Array], Gradients]
 Edge: TypeAlias = "Node | tuple[Leaf, int] | None"
 ArrayHook: TypeAlias = Callable[[Array], Array]
+Trace: TypeAlias = Callable[[Any, Backward, "tuple[Any, ...]"], None]  # output, backward, inputs
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 _clock = itertools.count()
@@ -35,6 +36,7 @@ _clock = itertools.count()
 class _Mode(threading.local):
     grad_enabled = True
     deferred: list[Callable[[], Any]] | None = None  # inside of a module's call, weak references to deferred tensors
+    trace: Trace | None = None  # what is told of everything that is recorded (see `fastnn.tracing`)
 
 
 mode = _Mode()

@@ -76,6 +76,8 @@ def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
                     backward,
                     [(t._node or (t, t._version)) if t.requires_grad else None for t in inputs],
                 )
+                if mode.trace is not None:
+                    mode.trace(out, backward, inputs)
                 break
     return out
 

@@ -90,6 +90,8 @@ class Module:
 
     def _call_outermost(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call within which operations may be deferred, to be fused with those that follow."""
+        if mode.trace is not None:  # which wants to see each operation by itself
+            return self._call_with_hooks(args, kwargs)
         mode.deferred = []
         try:
             return self(*args, **kwargs)
@@ -343,6 +345,11 @@ class Module:
             if array.shape != member.shape:
                 errors.append(f"size mismatch for {name}: the state has shape {array.shape}, the module {member.shape}")
             arrays[name] = array
+        if strict and unexpected and any(name.removeprefix("module.") in own for name in unexpected):
+            errors.append(
+                "torch.nn.DataParallel puts 'module.' before each name; take it off: "
+                "{name.removeprefix('module.'): value for name, value in state_dict.items()}"
+            )
         if errors:
             raise RuntimeError("\n  ".join([f"load_state_dict: errors for {type(self).__name__}:", *errors]))
         run_deferred()  # with the values that they were to see
