@@ -63,7 +63,7 @@ def test_version_and_help():
     assert (version.returncode, version.stdout) == (0, f"fastnn {fastnn.__version__}\n")
     text = run("--help")
     assert text.returncode == 0
-    for word in ("info", "train", "predict", "sample", "features", "exit codes", "130"):
+    for word in ("info", "train", "predict", "sample", "features", "summary", "transfer", "exit codes", "130"):
         assert word in text.stdout
 
 

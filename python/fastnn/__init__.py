@@ -23,6 +23,7 @@ from .tensor import Parameter, Tensor, as_tensor, enable_grad, is_grad_enabled, 
 if TYPE_CHECKING:
     from . import data, datasets, features, functional, models, nn, optim, preprocessing, tasks, training
     from .inspection import summary
+    from .nn.ensembles import ensemble
     from .receptive_fields import conv_output_size, receptive_field
     from .serialization import load, load_metadata, save
 
@@ -40,6 +41,7 @@ __all__ = [
     "datasets",
     "default_generator",
     "enable_grad",
+    "ensemble",
     "features",
     "float32",
     "float64",
@@ -96,6 +98,7 @@ _SUBMODULES = (
 )
 _LAZY = {
     "conv_output_size": ".receptive_fields",
+    "ensemble": ".nn.ensembles",
     "load": ".serialization",
     "load_metadata": ".serialization",
     "receptive_field": ".receptive_fields",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import fastnn
 
-from . import features, info, predict, sample, summary, train
+from . import features, info, predict, sample, summary, train, transfer
 from .arguments import UsageError, complain
 
 _EPILOG = """exit codes:
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("info", info, "Print what this build and this process run on."),
         ("train", train, "Train a model and write a checkpoint."),
         ("predict", predict, "Classify images with a trained model."),
+        ("transfer", transfer, "Show what a network that knows other digits needs to learn new ones."),
         ("summary", summary, "Print a model's layers with their shapes, parameters, costs and receptive fields."),
         ("sample", sample, "Print text that a trained model of characters makes up."),
         ("features", features, "Compare classifiers of images by features and by a network, on CIFAR-10."),

@@ -24,6 +24,7 @@ from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, Fea
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
 from .dropout import Dropout, Dropout2d
 from .embedding import Embedding
+from .ensembles import Ensemble
 from .flatten import ChannelShuffle, Flatten, PixelShuffle, PixelUnshuffle, Unflatten
 from .gating import GLU, Maxout, MaxoutConv2d
 from .linear import Bilinear, Identity, Linear
@@ -150,6 +151,7 @@ __all__ = [
     "Dropout3d",
     "Embedding",
     "FeatureAlphaDropout",
+    "Ensemble",
     "Flatten",
     "GRUCell",
     "Hardshrink",

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..tape import mode, run_deferred
 from ..tensor import Parameter, Tensor, as_tensor, is_grad_enabled
+from .fine_tuning import FineTuning
 from .hooks import BackwardBracket, RemovableHandle
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-class Module:
+class Module(FineTuning):
     """Base class of layers and models, as in PyTorch.
 
     A subclass calls `super().__init__()`, assigns parameters and submodules to attributes, which registers them under
