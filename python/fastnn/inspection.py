@@ -103,10 +103,17 @@ def summary(model: Module, input_shape: Sequence[Any], dtype: DTypeLike | None =
     Example:
         >>> import fastnn
         >>> from fastnn import models
-        >>> print(fastnn.summary(models.lenet5(), (1, 1, 28, 28)))
-        layer     kind       output        parameters  multiply-adds  activations  receptive field
-                  LeNet5     1x10              61,706        416,520     61.6 kB
-        conv1     Conv2d     1x6x28x28            156        117,600     18.8 kB  5 /1 at 0
+        >>> found = fastnn.summary(models.lenet5(), (1, 1, 28, 28))
+        >>> print(found)
+        layer    kind       output      parameters  multiply-adds  activations  receptive field
+                 LeNet5     1x10            61,706        416,520      60.0 kB  32 / 0 at 13.5
+        conv1    Conv2d     1x6x28x28          156        117,600      18.8 kB  5 / 1 at 0
+        relu     ReLU       1x6x28x28                                  18.8 kB  5 / 1 at 0
+        pool     MaxPool2d  1x6x14x14                                   4.7 kB  6 / 2 at 0.5
+        ...
+        activations      60.0 kB
+        >>> found.layers[1].receptive_field
+        ReceptiveField(size=(5, 5), stride=(1, 1), centre=(0, 0))
     """
     if not isinstance(model, Module):
         raise TypeError(f"summary: model is {type(model).__name__}; expected a Module")

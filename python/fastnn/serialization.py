@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, Array]:
 
     What a file is tells its content, whatever its name:
 
-    - A safetensors file.
+    - A safetensors file. bfloat16, which NumPy lacks, becomes float32.
     - A file of `torch.save` (`.pt`, `.pth`), for which PyTorch is not needed. Nothing in it is executed: tensors in
       plain containers (dicts, lists, tuples, strings, numbers) are read, and everything else is refused by its name.
       float16 and bfloat16 become float32. Tensors that share a storage share memory. Of a checkpoint that keeps its
@@ -71,8 +71,8 @@ def load(path: Path) -> dict[str, Array]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is truncated, corrupted or of another kind; a file of PyTorch holds something else than
-            tensors in plain containers, or is a TorchScript program; a safetensors file has a type that NumPy lacks
-            (bfloat16).
+            tensors in plain containers, or is a TorchScript program; a safetensors file has another type that NumPy
+            lacks (float8).
 
     Example:
         >>> import os, tempfile, fastnn, numpy as np
@@ -180,9 +180,30 @@ def _read(path: Path, arrays: bool = True) -> tuple[dict[str, Array], dict[str, 
         pass
     try:
         with safe_open(path, framework="np") as file:
-            found = {name: file.get_tensor(name) for name in file.keys()} if arrays else {}  # noqa: SIM118
-            return found, file.metadata() or {}
+            texts = file.metadata() or {}
+            if not arrays:
+                return {}, texts
+            types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            found = {name: file.get_tensor(name) for name, dtype in types.items() if dtype != "BF16"}
+        if len(found) < len(types):
+            found |= _bfloat16_arrays(path)
+        return {name: found[name] for name in types}, texts
     except (OSError, MemoryError):
         raise
     except Exception as error:  # the library's own type, and several more for types that NumPy lacks
         raise ValueError(f"load: {os.fspath(path)} is not a whole safetensors file: {error}") from error
+
+
+def _bfloat16_arrays(path: Path) -> dict[str, Array]:
+    """Those of a safetensors file that the library has found to be whole, as float32, whose upper half they are."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        found: dict[str, Array] = {}
+        for name, entry in header.items():
+            if entry.get("dtype") == "BF16":
+                start, end = entry["data_offsets"]
+                file.seek(8 + length + start)
+                halves = np.frombuffer(file.read(end - start), "<u2").reshape(entry["shape"])
+                found[name] = np.left_shift(halves, 16, dtype=np.uint32).view(np.float32)
+    return found
