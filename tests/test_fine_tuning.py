@@ -27,7 +27,7 @@ def test_heads_of_all_models(name):
     assert any(m is head for m in model.modules())
     assert all(dict(model.named_parameters())[n].shape[0] == 7 for n in changed)
     assert {n.rpartition(".")[0] for n in changed} >= {n for n, m in model.named_modules() if m is head}
-    assert all(n.startswith("aux") or model.get_submodule(n.rpartition(".")[0]) is head for n in changed)
+    assert all(n.lower().startswith("aux") or model.get_submodule(n.rpartition(".")[0]) is head for n in changed)
     assert list(model.state_dict()) == names
 
 
@@ -124,6 +124,16 @@ def test_names_of_data_parallel():
     with pytest.raises(RuntimeError, match=r"DataParallel puts 'module\.' before each name; take it off"):
         model.load_state_dict(state)
     assert model.load_state_dict({name.removeprefix("module."): v for name, v in state.items()}) == ([], [])
+
+
+def test_published_weights_without_counts_of_batches():
+    model, other = models.cifar_resnet20(), models.cifar_resnet20()
+    state = {name: value for name, value in other.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert model.load_state_dict(state) == ([], [])
+    np.testing.assert_array_equal(model.linear.weight.data, other.linear.weight.data)
+    state["bn1.num_batches_tracked"] = np.array(3)
+    with pytest.raises(RuntimeError, match=r"missing keys: layer1\.0\.bn1\.num_batches_tracked"):
+        model.load_state_dict(state)
 
 
 def test_all_mismatches_at_once_and_nothing_changed():

@@ -8,6 +8,7 @@ are carried out, five of PyTorch's functions stand for themselves, and every oth
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
 
@@ -79,7 +80,6 @@ _SIZE = "torch.Size"
 _FUNCTIONS = {_ORDERED_DICT, _TENSOR, _TENSOR_V2, _TENSOR_V3, _PARAMETER, _SIZE}
 _KNOWN = {*_STORAGES, _UNTYPED, *_DTYPES, *_FUNCTIONS}
 
-_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
@@ -108,93 +108,123 @@ class Refused(ValueError):
     """A pickle holds something that is not read."""
 
 
-def _interpret(file: IO[bytes]) -> Pickled:
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-    storages: list[Storage] = []
-    instructions = 0
+class _Machine:
+    """The stack and the memo on which the instructions of a pickle work."""
 
-    def since_mark() -> list[Any]:
-        mark = len(stack) - 1
-        while stack[mark] is not _MARK:
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.storages: list[Storage] = []
+
+    def pop(self, kind: type = object) -> Any:
+        """Takes the last value off the stack."""
+        return _expect(self.stack.pop(), kind)
+
+    def top(self, kind: type) -> Any:
+        """The last value of the stack, to which something is done in its place."""
+        return _expect(self.stack[-1], kind)
+
+    def since_mark(self) -> list[Any]:
+        """Takes the values behind the last mark off the stack, and the mark."""
+        mark = len(self.stack) - 1
+        while self.stack[mark] is not _MARK:
             mark -= 1
-        items = stack[mark + 1 :]
-        del stack[mark:]
-        return items
+        items = self.stack[mark + 1 :]
+        del self.stack[mark:]
+        return list(map(_whole, items))
 
-    argument: Any
-    for opcode, argument, _ in pickletools.genops(file):
-        instructions += 1
-        name = opcode.name
-        if name in ("PROTO", "FRAME"):
-            continue
-        if name == "STOP":
-            (value,) = stack
-            return Pickled(_whole(value), storages, instructions)
-        if name in _LITERALS:
-            stack.append(argument)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name == "MARK":
-            stack.append(_MARK)
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            memo[argument] = stack[-1]
-        elif name == "MEMOIZE":
-            memo[len(memo)] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            stack.append(memo[argument])
-        elif name == "EMPTY_DICT":
-            stack.append({})
-        elif name == "EMPTY_LIST":
-            stack.append([])
-        elif name == "EMPTY_TUPLE":
-            stack.append(())
-        elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            count = int(name[-1])
-            if len(stack) < count:
-                raise IndexError("too few values for a tuple")
-            stack[-count:] = [tuple(map(_whole, stack[-count:]))]
-        elif name == "TUPLE":
-            stack.append(tuple(map(_whole, since_mark())))
-        elif name == "LIST":
-            stack.append(list(map(_whole, since_mark())))
-        elif name == "DICT":
-            items = since_mark()
-            stack.append({})
-            _set_items(stack[-1], items)
-        elif name == "APPEND":
-            value = _whole(stack.pop())
-            _expect(stack[-1], list).append(value)
-        elif name == "APPENDS":
-            items = since_mark()
-            _expect(stack[-1], list).extend(map(_whole, items))
-        elif name == "SETITEM":
-            items = [stack.pop(-2), stack.pop()]
-            _set_items(stack[-1], items)
-        elif name == "SETITEMS":
-            items = since_mark()
-            _set_items(stack[-1], items)
-        elif name in ("GLOBAL", "STACK_GLOBAL"):
-            if name == "STACK_GLOBAL":
-                module, attribute = stack.pop(-2), stack.pop()
-                text = f"{_expect(module, str)}.{_expect(attribute, str)}"
-            else:
-                text = ".".join(argument.split(" ", 1))
-            if text not in _KNOWN:
-                raise Refused(f"refers to {text[:100]}; only tensors in plain containers are read")
-            stack.append(_Name(text))
-        elif name == "REDUCE":
-            arguments = stack.pop()
-            stack.append(_called(_expect(stack.pop(), _Name).text, _expect(arguments, tuple)))
-        elif name == "BUILD":
-            # The attributes of an OrderedDict: `_metadata` of a state_dict, versions that nothing here depends on.
-            _expect(stack.pop(), dict)
-            _expect(stack[-1], dict)
-        elif name == "BINPERSID":
-            storages.append(_storage(_expect(stack.pop(), tuple)))
-            stack.append(storages[-1])
-        else:
-            raise Refused(f"has the pickle instruction {name}; only tensors in plain containers are read")
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def memoize(self, key: int | None) -> None:
+        self.memo[len(self.memo) if key is None else key] = self.stack[-1]
+
+    def tuple_of(self, count: int) -> None:
+        self.push(tuple([_whole(self.pop()) for _ in range(count)][::-1]))
+
+    def append(self, _: Any) -> None:
+        value = _whole(self.pop())
+        self.top(list).append(value)
+
+    def extend(self, _: Any) -> None:
+        items = self.since_mark()
+        self.top(list).extend(items)
+
+    def set_item(self, _: Any) -> None:
+        value, key = _whole(self.pop()), self.pop()
+        _set_items(self.top(dict), [key, value])
+
+    def set_items(self, _: Any) -> None:
+        items = self.since_mark()
+        _set_items(self.top(dict), items)
+
+    def make_dict(self, _: Any) -> None:
+        items = self.since_mark()
+        self.push({})
+        _set_items(self.top(dict), items)
+
+    def name(self, text: str | None) -> None:
+        if text is None:
+            attribute = self.pop(str)
+            text = f"{self.pop(str)} {attribute}"
+        text = text.replace(" ", ".", 1)
+        if text not in _KNOWN:
+            raise Refused(f"refers to {text[:100]}; only tensors in plain containers are read")
+        self.push(_Name(text))
+
+    def call(self, _: Any) -> None:
+        arguments = self.pop(tuple)
+        self.push(_called(self.pop(_Name).text, arguments))
+
+    def set_attributes(self, _: Any) -> None:
+        """Of an OrderedDict: `_metadata` of a state_dict, versions that nothing here depends on."""
+        self.pop(dict)
+        self.top(dict)
+
+    def storage(self, _: Any) -> None:
+        self.storages.append(_storage(self.pop(tuple)))
+        self.push(self.storages[-1])
+
+
+# What each instruction does to the machine, with its argument.
+_INSTRUCTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    **dict.fromkeys(_LITERALS, _Machine.push),
+    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"), _Machine.memoize),
+    **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), lambda machine, key: machine.push(machine.memo[key])),
+    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL"), _Machine.name),
+    "NONE": lambda machine, _: machine.push(None),
+    "NEWTRUE": lambda machine, _: machine.push(True),
+    "NEWFALSE": lambda machine, _: machine.push(False),
+    "MARK": lambda machine, _: machine.push(_MARK),
+    "EMPTY_DICT": lambda machine, _: machine.push({}),
+    "EMPTY_LIST": lambda machine, _: machine.push([]),
+    "EMPTY_TUPLE": lambda machine, _: machine.push(()),
+    "TUPLE1": lambda machine, _: machine.tuple_of(1),
+    "TUPLE2": lambda machine, _: machine.tuple_of(2),
+    "TUPLE3": lambda machine, _: machine.tuple_of(3),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "LIST": lambda machine, _: machine.push(machine.since_mark()),
+    "DICT": _Machine.make_dict,
+    "APPEND": _Machine.append,
+    "APPENDS": _Machine.extend,
+    "SETITEM": _Machine.set_item,
+    "SETITEMS": _Machine.set_items,
+    "REDUCE": _Machine.call,
+    "BUILD": _Machine.set_attributes,
+    "BINPERSID": _Machine.storage,
+}
+
+
+def _interpret(file: IO[bytes]) -> Pickled:
+    machine = _Machine()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file), 1):
+        if opcode.name == "STOP":
+            (value,) = machine.stack
+            return Pickled(_whole(value), machine.storages, count)
+        if opcode.name not in _INSTRUCTIONS:
+            raise Refused(f"has the pickle instruction {opcode.name}; only tensors in plain containers are read")
+        _INSTRUCTIONS[opcode.name](machine, argument)
     raise ValueError("it ends early")
 
 
@@ -211,14 +241,13 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _set_items(target: Any, items: list[Any]) -> None:
-    _expect(target, dict)
+def _set_items(target: dict[Any, Any], items: list[Any]) -> None:
     if len(items) % 2:
         raise ValueError("a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not isinstance(key, (str, int, float, type(None))):  # others could take for ever to hash
             raise Refused(f"has a key of type {type(key).__name__}; expected strings and numbers")
-        target[key] = _whole(value)
+        target[key] = value
 
 
 def _called(name: str, arguments: tuple[Any, ...]) -> Any:

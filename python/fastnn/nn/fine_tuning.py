@@ -88,7 +88,7 @@ class FineTuning:
         checked_size("replace_head: num_classes", num_classes)
         own = type(self).__name__
         children = dict(self.named_modules())
-        auxiliary = sorted({name.partition(".")[0] for name in children if name.startswith("aux")})
+        auxiliary = sorted({name.partition(".")[0] for name in children if name.lower().startswith("aux")})
         main = [name for name in children if name.partition(".")[0] not in auxiliary]
         places = [_head(own, children, main)]
         for prefix in auxiliary:

@@ -313,7 +313,8 @@ class Module(FineTuning):
         Args:
             state_dict: the name of each value and the value: a NumPy array, a Tensor, a PyTorch tensor or anything else
                 with an array inside, of any memory layout and element type (it is converted).
-            strict: whether the names must be exactly those of `self.state_dict()`.
+            strict: whether the names must be exactly those of `self.state_dict()`; but many published weights lack all
+                `num_batches_tracked` of batch normalisation, which then stay as they are (as in PyTorch).
 
         Returns:
             `(missing_keys, unexpected_keys)`, both empty where all names match.
@@ -326,6 +327,8 @@ class Module(FineTuning):
             raise TypeError(f"load_state_dict: state_dict is {type(state_dict).__name__}; expected a mapping")
         own = dict(self._named_state())
         missing = [name for name in own if name not in state_dict]
+        if not any(_is_count(name) for name in state_dict):
+            missing = [name for name in missing if not _is_count(name)]
         unexpected = [name for name in state_dict if name not in own]
         errors = []
         if strict and missing:
@@ -480,6 +483,10 @@ class Module(FineTuning):
 
 
 _KINDS: dict[str, type[Any]] = {"_parameters": Parameter, "_buffers": Tensor, "_modules": Module}
+
+
+def _is_count(name: Any) -> bool:
+    return isinstance(name, str) and name.rpartition(".")[2] == "num_batches_tracked"
 
 
 def _indented(text: str) -> str:
