@@ -250,6 +250,9 @@ def test_as_data_and_as_text(capsys):
     ]
     assert lines[2].split()[:4] == ["conv1", "Conv2d", "1x6x28x28", "156"]
 
+    pair = fastnn.summary(fastnn.ensemble([nn.Sequential(nn.Linear(3, 2)), nn.Linear(3, 2)]), (1, 3))
+    assert [line[:8].rstrip() for line in str(pair).splitlines()[1:5]] == ["", "models.0", "  0", "models.1"]
+
     assert cli.main(["summary", "lenet5", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == data
     assert cli.main(["summary", "cifar_resnet20", "--batch-size", "2", "--num-classes", "7"]) == 0

@@ -192,11 +192,8 @@ class _Calls:
             if name in called or any(other.startswith(prefix) for other in called):
                 continue
             parent = name.rpartition(".")[0]
-            at = max(
-                (i for i, l in enumerate(layers) if l.name == parent or l.name.startswith(parent + ".") or not parent),
-                default=-1,
-            )
-            layers.insert(at + 1, self._layer(module, name.count(".") + 1))
+            near = [i for i, layer in enumerate(layers) if f"{layer.name}.".startswith(f"{parent}.") or not parent]
+            layers.insert(max(near, default=-1) + 1, self._layer(module, name.count(".") + 1))
         return layers
 
     def _layer(self, module: Module, depth: int) -> LayerSummary:
@@ -235,7 +232,12 @@ _COLUMNS = ("layer", "kind", "output", "parameters", "multiply-adds", "activatio
 
 
 def _table(model: ModelSummary) -> str:
-    rows = [_COLUMNS, *map(_row, model.layers)]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
+    callers = [""]
+    for layer in model.layers:
+        del callers[max(layer.depth, 1) :]
+        rows.append(_row(layer, layer.name.removeprefix(f"{callers[-1]}.")))
+        callers.append(layer.name)
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     lines = []
     for row in rows:
@@ -255,8 +257,8 @@ def _table(model: ModelSummary) -> str:
     return "\n".join(lines)
 
 
-def _row(layer: LayerSummary) -> tuple[str, ...]:
-    name = "  " * max(layer.depth - 1, 0) + layer.name.rpartition(".")[2]
+def _row(layer: LayerSummary, label: str) -> tuple[str, ...]:
+    name = "  " * max(layer.depth - 1, 0) + label
     if not layer.called:
         return name, layer.kind, "not called", f"{layer.parameters:,}", "", "", ""
     seen = ""
