@@ -64,7 +64,7 @@ class Mixed(nn.Module):
         self.pool = nn.AvgPool2d(3, 2, 1)
         self.up = nn.ConvTranspose2d(16, 6, 4, stride=2, padding=1)
         self.drop = nn.Dropout(0.5)
-        self.unused = nn.Linear(3, 3)
+        self.unused = nn.ModuleList([nn.Linear(3, 3)])
         self.fc = nn.Linear(6, 5)
 
     def forward(self, x):
@@ -84,8 +84,8 @@ def test_shapes_and_bytes_are_those_of_a_forward_pass():
     with fastnn.no_grad():
         model.eval()(fastnn.randn(*shape))
     assert {row.name: row.output_shape for row in found.layers if row.called} == shapes
-    assert [row.name for row in found.layers if not row.called] == ["unused"]
-    assert [row.depth for row in found.layers if row.name in ("", "stem", "stem.0", "unused")] == [0, 1, 2, 1]
+    assert [row.name for row in found.layers if not row.called] == ["unused.0"]
+    assert [row.depth for row in found.layers if row.name in ("", "stem", "stem.0", "unused.0")] == [0, 1, 2, 2]
     expected = {
         "stem.0": 2 * 8 * 9 * 11 * 3 * 25,
         "left": 2 * 8 * 9 * 11 * 2 * 9,

@@ -191,9 +191,13 @@ class _Calls:
             prefix = name + "."
             if name in called or any(other.startswith(prefix) for other in called):
                 continue
-            parent = name.rpartition(".")[0]
-            near = [i for i, layer in enumerate(layers) if f"{layer.name}.".startswith(f"{parent}.") or not parent]
-            layers.insert(max(near, default=-1) + 1, self._layer(module, name.count(".") + 1))
+            if type(module).forward is Module.forward:  # a list of modules or parameters, which nobody calls
+                continue
+            parent, near = name, list[int]()
+            while not near:
+                parent = parent.rpartition(".")[0]
+                near = [i for i, layer in enumerate(layers) if not parent or f"{layer.name}.".startswith(f"{parent}.")]
+            layers.insert(near[-1] + 1, self._layer(module, name.count(".") + 1))
         return layers
 
     def _layer(self, module: Module, depth: int) -> LayerSummary:
