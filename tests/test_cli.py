@@ -96,8 +96,9 @@ def test_wrong_command_lines(args, message, capsys):
 
 def test_unknown_model(capsys):
     assert cli.main(["train", "lenet6"]) == 2
-    expected = ", ".join([*models.names(), "charlm", "series", "adding"])
-    assert capsys.readouterr().err == f"fastnn train: error: there is no model 'lenet6'; expected one of {expected}\n"
+    error = capsys.readouterr().err
+    assert error.startswith("fastnn train: error: there is no model 'lenet6' (did you mean lenet5 or ")
+    assert error.endswith("; expected one of " + ", ".join([*models.list(), "charlm", "series", "adding"]) + "\n")
 
 
 # --- info ------------------------------------------------------------------------------------------------------
@@ -150,6 +151,21 @@ def test_train_original(tiny, tmp_path, capsys):
     assert cli.main(["train", "lenet5", "--original", "--data", str(tiny), "--out", str(out), *QUICK]) == 0
     assert "OriginalLeNet5: 60,850 parameters; MNIST: 300 training and 50 test images" in capsys.readouterr().out
     assert {"model.c3.weight", "model.s2.coefficient"} <= set(fastnn.load(out))
+
+
+@pytest.mark.parametrize(
+    ("args", "first"),
+    [
+        (["linear_classifier"], "MLP: 7,850 parameters"),
+        (["mlp"], "MLP: 266,610 parameters"),
+    ],
+)
+def test_train_without_convolutions(tiny, tmp_path, args, first, capsys):
+    out = tmp_path / "c.safetensors"
+    assert cli.main(["train", *args, "--data", str(tiny), "--out", str(out), *QUICK]) == 0
+    assert first in capsys.readouterr().out
+    assert cli.main(["predict", str(out), str(tiny / "t10k-images-idx3-ubyte.gz")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 50
 
 
 def test_the_seed_decides_everything_and_threads_nothing(tiny, trained, tmp_path):
@@ -333,17 +349,31 @@ def test_train_and_predict_colour_images(tiny_cifar, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["googlenet"], "GoogLeNet"),
+        (["se_resnet18"], "ResNet"),
+        (["inception_bn"], "InceptionBN"),
+        (["mlp"], "MLP"),
+        (["row_lstm", "--dataset", "cifar10"], "RowClassifier"),
+    ],
+)
+def test_networks_that_take_small_colour_images(tiny_cifar, tmp_path, args, name, capsys):
+    out = tmp_path / "c.safetensors"
+    common = ["--data", str(tiny_cifar), "--dataset", "cifar10", "--out", str(out), "--epochs", "1"]
+    assert cli.main(["train", *args, *common, "--batch-size", "25", "--threads", "2"]) == 0
+    assert capsys.readouterr().out.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
     ("args", "message"),
     [
-        (
-            ["cifar_resnet20", "--dataset", "mnist"],
-            "cifar_resnet20 does not take the images of mnist, 1x28x28: conv2d",
-        ),
+        (["lenet5", "--dataset", "cifar10"], "lenet5 does not take the images of cifar10, 3x32x32: linear"),
         (["cifar_resnet20", "--original", "--dataset", "mnist"], "--original: cifar_resnet20 has one form only"),
     ],
 )
-def test_models_that_do_not_fit(args, message, capsys):
-    assert cli.main(["train", *args]) == 2
+def test_models_that_do_not_fit(tiny_cifar, args, message, capsys):
+    assert cli.main(["train", *args, *(["--data", str(tiny_cifar)] if "cifar10" in args else [])]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -141,7 +141,7 @@ def test_plot(tmp_path):
     assert (tmp_path / "ratios.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["lenet5", "cifar_resnet20", "resnet18"])
+@pytest.mark.parametrize("name", ["lenet5", "cifar_resnet20", "resnet18", "se_resnet50", "googlenet"])
 def test_models_have_the_same_parameters_in_both_libraries(name):
     torch_models = pytest.importorskip("bench.compare.torch_models", reason="PyTorch is not installed")
     theirs = {key: tuple(value.shape) for key, value in getattr(torch_models, name)().state_dict().items()}

@@ -1,6 +1,7 @@
 """fastnn.models for images: names, shapes and counts of torchvision's parameters, and equality with PyTorch."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import models, nn
 
+# As published: in torchvision's documentation, and with the weights of the papers of SE-Net and of the CIFAR networks.
 PARAMETERS = {
     "alexnet": 61_100_840,
     "vgg11": 132_863_336,
@@ -23,6 +25,16 @@ PARAMETERS = {
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+    "se_resnet18": 11_778_592,
+    "se_resnet34": 21_958_868,
+    "se_resnet50": 28_088_024,
+    "se_resnet101": 49_326_872,
+    "se_resnet152": 66_821_848,
     "cifar_resnet20": 269_722,
     "cifar_resnet32": 464_154,
     "cifar_resnet44": 658_586,
@@ -67,8 +79,9 @@ def no_init(monkeypatch):
 # ---- names, shapes and counts --------------------------------------------------------------------------------------
 
 
-def conv(name, inputs, outputs, kernel, bias=False):
-    return {f"{name}.weight": (outputs, inputs, kernel, kernel)} | ({f"{name}.bias": (outputs,)} if bias else {})
+def conv(name, inputs, outputs, kernel, bias=False, groups=1):
+    keys = {f"{name}.weight": (outputs, inputs // groups, kernel, kernel)}
+    return keys | {f"{name}.bias": (outputs,)} if bias else keys
 
 
 def bn(name, channels):
@@ -80,7 +93,7 @@ def linear(name, inputs, outputs):
     return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
 
-def resnet(blocks, bottleneck=False):
+def resnet(blocks, bottleneck=False, groups=1, base_width=64, se=False):
     keys = conv("conv1", 3, 64, 7) | bn("bn1", 64)
     inputs = 64
     for stage, count in enumerate(blocks):
@@ -89,14 +102,18 @@ def resnet(blocks, bottleneck=False):
         for block in range(count):
             name = f"layer{stage + 1}.{block}"
             if bottleneck:
-                keys |= conv(f"{name}.conv1", inputs, planes, 1) | bn(f"{name}.bn1", planes)
-                keys |= conv(f"{name}.conv2", planes, planes, 3) | bn(f"{name}.bn2", planes)
-                keys |= conv(f"{name}.conv3", planes, outputs, 1) | bn(f"{name}.bn3", outputs)
+                width = base_width * groups << stage
+                keys |= conv(f"{name}.conv1", inputs, width, 1) | bn(f"{name}.bn1", width)
+                keys |= conv(f"{name}.conv2", width, width, 3, groups=groups) | bn(f"{name}.bn2", width)
+                keys |= conv(f"{name}.conv3", width, outputs, 1) | bn(f"{name}.bn3", outputs)
             else:
                 keys |= conv(f"{name}.conv1", inputs, planes, 3) | bn(f"{name}.bn1", planes)
                 keys |= conv(f"{name}.conv2", planes, planes, 3) | bn(f"{name}.bn2", planes)
             if block == 0 and inputs != outputs:
                 keys |= conv(f"{name}.downsample.0", inputs, outputs, 1) | bn(f"{name}.downsample.1", outputs)
+            if se:
+                keys |= conv(f"{name}.se.fc1", outputs, outputs // 16, 1, bias=True)
+                keys |= conv(f"{name}.se.fc2", outputs // 16, outputs, 1, bias=True)
             inputs = outputs
     return keys | linear("fc", inputs, 1000)
 
@@ -138,27 +155,38 @@ def vgg_positions(layers, batch_norm):
     return found
 
 
+# Inputs, outputs and window of the convolutions, by their place in `features`; groups last where there are any.
+CONVOLUTIONS = {
+    "alexnet": {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)},
+}
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+WIDTHS = {"32x4d": (32, 4), "32x8d": (32, 8), "64x4d": (64, 4), "2": (1, 128)}
+
+
 def expected_keys(name):
-    if name == "alexnet":
-        shapes = {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)}
-        keys = {k: v for n, s in shapes.items() for k, v in conv(f"features.{n}", *s, bias=True).items()}
+    if name in CONVOLUTIONS:
+        keys = {}
+        for n, (inputs, outputs, kernel, *groups) in CONVOLUTIONS[name].items():
+            keys |= conv(f"features.{n}", inputs, outputs, kernel, True, *groups)
         sizes = {1: (9216, 4096), 4: (4096, 4096), 6: (4096, 1000)}
         return keys | {k: v for n, size in sizes.items() for k, v in linear(f"classifier.{n}", *size).items()}
     if name.startswith("vgg"):
         return vgg(vgg_positions(int(name[3:5]), "bn" in name), "bn" in name)
     if name.startswith("cifar"):
         return cifar_resnet((int(name[12:]) - 2) // 6)
-    blocks = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-    return resnet(blocks[int(name[6:])], bottleneck=int(name[6:]) >= 50)
+    layers, form = re.fullmatch(r"[a-z_]+(\d+)_?(\w*)", name).groups()
+    groups, base_width = WIDTHS.get(form, (1, 64))
+    return resnet(BLOCKS[int(layers)], int(layers) >= 50, groups, base_width, se=name.startswith("se_"))
 
 
 @pytest.mark.usefixtures("no_init")
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_names_shapes_and_counts(name):
-    model = models.create(name)
+    model = models.get(name)
     state = model.state_dict()
     assert {key: array.shape for key, array in state.items()} == expected_keys(name)
-    assert list(state) == list(expected_keys(name))
+    if not name.startswith("se_"):  # there, the order is fastnn's own
+        assert list(state) == list(expected_keys(name))
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
 
 
@@ -179,20 +207,43 @@ def test_names_shapes_and_counts(name):
     ],
 )
 def test_some_names_as_they_are_published(name, count, keys):
-    state = models.create(name).state_dict()
+    state = models.get(name).state_dict()
     assert len(state) == count
     assert {key: state[key].shape for key in keys} == keys
 
 
 @pytest.mark.usefixtures("no_init")
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "resnet50", "cifar_resnet20"])
-def test_number_of_classes(name):
-    assert list(models.create(name, num_classes=7).state_dict().values())[-1].shape == (7,)
+@pytest.mark.parametrize("name", models.list(exclude=["mlp", "linear_classifier"]))
+def test_classes_and_channels(name):
+    state = models.get(name, num_classes=7, in_channels=5).state_dict()
+    keys = [key for key in state if key.endswith("bias") and "aux" not in key and ".se." not in key]
+    assert state[keys[-1]].shape == (7,)
+    first = next(iter(state.values()))
+    assert first.shape[1] == (5 * 28 if name.startswith("row") else 5)
 
 
-def test_names_of_models():
-    assert set(models.names()) == {*PARAMETERS, "lenet5", "row_rnn", "row_gru", "row_lstm"}
-    assert set(models.names()) <= set(models.__all__)
+# ---- networks by name ----------------------------------------------------------------------------------------------
+
+
+def test_names_of_networks():
+    others = ["lenet5", "googlenet", "inception_bn", "mlp", "linear_classifier", "row_rnn", "row_gru", "row_lstm"]
+    assert models.list() == sorted([*PARAMETERS, *others])
+    assert set(models.list()) <= set(models.__all__)
+    assert models.list("vgg1?") == ["vgg11", "vgg13", "vgg16", "vgg19"]
+    assert models.list(["row_*", "*lexnet"]) == ["alexnet", "row_gru", "row_lstm", "row_rnn"]
+    assert models.list("resne?18", exclude="*") == []
+    assert models.list("*resnet50*", exclude=["wide*", "se*"]) == ["resnet50"]
+
+
+def test_networks_by_name():
+    assert type(models.get("lenet5")) is models.LeNet5
+    assert type(models.get("lenet5", original=True)) is models.OriginalLeNet5
+    with pytest.raises(ValueError, match=r"models.get: there is no network 'resnet81'; did you mean resnet18 or "):
+        models.get("resnet81")
+    with pytest.raises(ValueError, match=r"there is no network 'xyz'; models.list\(\) has all names"):
+        models.get("xyz")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        models.get("cifar_resnet20", colour=3)
 
 
 # ---- initial values ------------------------------------------------------------------------------------------------
@@ -204,21 +255,23 @@ def std_and_mean(array):
 
 
 @pytest.mark.usefixtures("start_init")
-@pytest.mark.parametrize("name", ["vgg11_bn", "vgg16", "resnet18", "resnet50", "cifar_resnet20", "alexnet"])
+@pytest.mark.parametrize("name", ["vgg11_bn", "vgg16", "resnet18", "cifar_resnet20", "alexnet", "se_resnet18"])
 def test_initial_values(name):
     fastnn.manual_seed(0)
-    for key, array in models.create(name).state_dict().items():
+    for key, array in models.get(name).state_dict().items():
         owner, _, kind = key.rpartition(".")
         if array.ndim < 2:
-            if name == "alexnet" or owner in ("fc", "linear"):  # as the layer's own constructor leaves it
-                assert 0 < np.abs(array).max() < 0.2, key
+            if (
+                name == "alexnet" or owner in ("fc", "linear") or ".se." in owner
+            ):  # as the layer's own constructor leaves it
+                assert 0 < np.abs(array).max() < (0.5 if ".se." in owner else 0.2), key
             else:
                 assert (array == (kind in ("weight", "running_var"))).all(), key
             continue
         fan_in, fan_out = math.prod(array.shape[1:]), array.shape[0] * math.prod(array.shape[2:])
         if name.startswith("cifar"):
             expected = math.sqrt(2 / fan_in)
-        elif name == "alexnet" or owner == "fc":
+        elif name == "alexnet" or owner == "fc" or ".se." in owner:
             expected = math.sqrt(1 / 3 / fan_in)
         else:
             expected = 0.01 if array.ndim == 2 else math.sqrt(2 / fan_out)
@@ -233,7 +286,7 @@ def test_initial_values(name):
 def test_zero_init_residual(name):
     last = "bn2" if name == "resnet18" else "bn3"
     for zero in (False, True):
-        for key, array in models.create(name, zero_init_residual=zero).state_dict().items():
+        for key, array in models.get(name, zero_init_residual=zero).state_dict().items():
             if ".bn" in key and key.endswith(".weight"):
                 assert (array == (not (zero and last in key))).all()
 
@@ -241,7 +294,7 @@ def test_zero_init_residual(name):
 @pytest.mark.usefixtures("no_init")
 def test_dropout_and_init_weights():
     for name in ("alexnet", "vgg11_bn"):
-        layers = models.create(name, dropout=0.25).modules()
+        layers = models.get(name, dropout=0.25).modules()
         assert [m.p for m in layers if isinstance(m, nn.Dropout)] == [0.25, 0.25]
 
 
@@ -274,8 +327,10 @@ class TorchModel:
             if value.is_floating_point() and "running" not in key:
                 value.requires_grad_()
 
-    def conv(self, x, name, stride=1, padding=0):
-        return self.F.conv2d(x, self.state[f"{name}.weight"], self.state.get(f"{name}.bias"), stride, padding)
+    def conv(self, x, name, stride=1, padding=0, dilation=1):
+        w = self.state[f"{name}.weight"]
+        groups = x.shape[1] // w.shape[1]
+        return self.F.conv2d(x, w, self.state.get(f"{name}.bias"), stride, padding, dilation, groups)
 
     def bn(self, x, name):
         mean, var, w, b = (self.state[f"{name}.{key}"] for key in ("running_mean", "running_var", "weight", "bias"))
@@ -289,30 +344,38 @@ class TorchModel:
             x = self.F.relu(self.linear(x, f"classifier.{n}"))
         return self.linear(x, f"classifier.{numbers[-1]}")
 
-    def stage(self, x, name, stride, block):
+    def stage(self, x, name, stride, block, dilations=(1, 1)):
         n = 0
         while f"{name}.{n}.conv1.weight" in self.state:
-            x = block(x, f"{name}.{n}", stride if n == 0 else 1)
+            x = block(x, f"{name}.{n}", stride if n == 0 else 1, dilations[n > 0])
             n += 1
         return x
 
-    def basic(self, x, name, stride):
+    def basic(self, x, name, stride, _):
         y = self.F.relu(self.bn(self.conv(x, f"{name}.conv1", stride, 1), f"{name}.bn1"))
-        return self.F.relu(self.bn(self.conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2") + self.shortcut(x, name, stride))
+        y = self.bn(self.conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2")
+        return self.F.relu(self.excited(y, name) + self.shortcut(x, name, stride))
 
-    def bottleneck(self, x, name, stride):
+    def bottleneck(self, x, name, stride, dilation):
         y = self.F.relu(self.bn(self.conv(x, f"{name}.conv1"), f"{name}.bn1"))
-        y = self.F.relu(self.bn(self.conv(y, f"{name}.conv2", stride, 1), f"{name}.bn2"))
-        return self.F.relu(self.bn(self.conv(y, f"{name}.conv3"), f"{name}.bn3") + self.shortcut(x, name, stride))
+        y = self.F.relu(self.bn(self.conv(y, f"{name}.conv2", stride, dilation, dilation), f"{name}.bn2"))
+        y = self.bn(self.conv(y, f"{name}.conv3"), f"{name}.bn3")
+        return self.F.relu(self.excited(y, name) + self.shortcut(x, name, stride))
+
+    def excited(self, x, name):
+        if f"{name}.se.fc1.weight" not in self.state:
+            return x
+        y = self.F.relu(self.conv(x.mean((2, 3), keepdim=True), f"{name}.se.fc1"))
+        return x * self.conv(y, f"{name}.se.fc2").sigmoid()
 
     def shortcut(self, x, name, stride):
         if f"{name}.downsample.0.weight" in self.state:
             return self.bn(self.conv(x, f"{name}.downsample.0", stride), f"{name}.downsample.1")
         return x
 
-    def option_a(self, x, name, stride):
+    def option_a(self, x, name, stride, _):
         y = self.F.relu(self.bn(self.conv(x, f"{name}.conv1", stride, 1), f"{name}.bn1"))
-        y = self.bn(self.conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2")
+        y = self.excited(self.bn(self.conv(y, f"{name}.conv2", 1, 1), f"{name}.bn2"), name)
         if stride != 1:
             pad = (y.shape[1] - x.shape[1]) // 2
             x = self.F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, pad, pad))
@@ -339,9 +402,16 @@ class TorchModel:
         return self.resnet(x, self.bottleneck)
 
     def resnet(self, x, block):
+        stages = ((1, 1), (2, 2), (3, 2), (4, 2))
+        return self.stages(x, block, stages)
+
+    def dilated_resnet(self, x):
+        return self.stages(x, self.bottleneck, ((1, 1), (2, 2), (3, 1, (1, 2)), (4, 1, (2, 4))))
+
+    def stages(self, x, block, stages):
         x = self.F.max_pool2d(self.F.relu(self.bn(self.conv(x, "conv1", 2, 3), "bn1")), 3, 2, 1)
-        for n, stride in ((1, 1), (2, 2), (3, 2), (4, 2)):
-            x = self.stage(x, f"layer{n}", stride, block)
+        for n, stride, *dilations in stages:
+            x = self.stage(x, f"layer{n}", stride, block, *dilations)
         return self.linear(x.mean((2, 3)), "fc")
 
     def cifar_resnet20(self, x):
@@ -355,18 +425,21 @@ def relative_error(ours, theirs):
     return np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30)
 
 
-def compare(name, shape, dtype, training, tolerance, **arguments):
-    """Scores, gradients of the input and of all parameters that want one, and the running statistics."""
+def compare(make, name, shape, dtype, training, tolerance):
+    """Scores, gradients of the input and of all parameters that want one, and the running statistics.
+
+    `name` is the method of `TorchModel` that computes the same as the model that `make` makes.
+    """
     torch = pytest.importorskip("torch")
     fastnn.manual_seed(0)
-    model = models.create(name, num_classes=5, **arguments).train(training)
+    model = make().train(training)
     rng = np.random.default_rng(0)
     for array in model.state_dict().values():  # no value may stand for another one
         if array.ndim == 1:
             array += rng.uniform(0.1, 0.3, array.shape).astype(array.dtype)
     if dtype == np.float64:
         model.double()
-    if name in ("alexnet", "vgg11_bn"):  # gradients of 100 million weights say nothing about the model
+    if hasattr(model, "classifier"):  # gradients of 100 million weights say nothing about the model
         model.classifier.requires_grad_(False)
     reference = TorchModel(torch, model.state_dict(), training)
     x, dy = rng.standard_normal(shape).astype(dtype), rng.standard_normal((shape[0], 5)).astype(dtype)
@@ -385,18 +458,94 @@ def compare(name, shape, dtype, training, tolerance, **arguments):
             assert relative_error(array, reference.state[key].numpy()) < tolerance, key
 
 
-@pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("name", "shape"), [("cifar_resnet20", (4, 3, 15, 18)), ("resnet18", (3, 3, 64, 57)), ("resnet50", (3, 3, 64, 64))]
+    ("name", "shape", "training"),
+    [
+        ("cifar_resnet20", (4, 3, 15, 18), True),
+        ("cifar_resnet20", (4, 3, 15, 18), False),
+        ("resnet18", (3, 3, 64, 57), True),
+    ],
 )
 def test_residual_networks_are_pytorchs(name, shape, training):
-    compare(name, shape, np.float64, training, 1e-9)
+    compare(lambda: models.get(name, num_classes=5), name, shape, np.float64, training, 1e-9)
+
+
+def small(block=models.Bottleneck, **options):
+    return models.ResNet(block, (1, 1, 2, 2), num_classes=5, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "training"),
+    [
+        (lambda: small(width_per_group=16), "resnet50", False),
+        (small, "resnet50", True),
+        (
+            lambda: small(groups=4, width_per_group=8, replace_stride_with_dilation=[False, True, True]),
+            "dilated_resnet",
+            True,
+        ),
+        (lambda: models.add_squeeze_excitation(small(groups=4, width_per_group=4), 5), "resnet50", True),
+        (lambda: models.add_squeeze_excitation(small(models.BasicBlock)), "resnet18", False),
+        (lambda: models.add_squeeze_excitation(models.CifarResNet(1, 5), 4), "cifar_resnet20", True),
+    ],
+    ids=["narrow", "plain", "dilated groups", "se bottleneck", "se basic", "se cifar"],
+)
+def test_options_of_residual_networks(make, name, training):
+    compare(make, name, (2, 3, 41, 35), np.float64, training, 1e-9)
 
 
 @pytest.mark.usefixtures("quick_init")
-@pytest.mark.parametrize(("name", "shape"), [("alexnet", (2, 3, 70, 63)), ("vgg11_bn", (2, 3, 32, 64))])
-def test_alexnet_and_vgg_are_pytorchs(name, shape):
-    compare(name, shape, np.float32, True, 1e-4, dropout=0.0)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("alexnet", (2, 3, 70, 63)),
+        ("vgg11_bn", (2, 3, 32, 64)),
+    ],
+)
+def test_early_networks_and_vgg_are_pytorchs(name, shape):
+    compare(lambda: models.get(name, num_classes=5, dropout=0.0), name, shape, np.float32, True, 1e-4)
+
+
+def test_errors_of_residual_networks():
+    cases = [
+        (ValueError, r"BasicBlock: groups is 2 and base_width 64", lambda: models.resnet18(groups=2)),
+        (
+            NotImplementedError,
+            "BasicBlock: dilation is 2",
+            lambda: small(models.BasicBlock, replace_stride_with_dilation=[1, 0, 0]),
+        ),
+        (
+            ValueError,
+            "replace_stride_with_dilation is .True.; expected",
+            lambda: models.resnet50(replace_stride_with_dilation=[True]),
+        ),
+        (ValueError, "MLP has no residual blocks", lambda: models.add_squeeze_excitation(models.mlp())),
+        (
+            ValueError,
+            "reduction is 17; expected 1 to 16",
+            lambda: models.add_squeeze_excitation(models.cifar_resnet20(), 17),
+        ),
+        (ValueError, "reduction is 0", lambda: models.add_squeeze_excitation(models.cifar_resnet20(), 0)),
+        (
+            ValueError,
+            "has a squeeze-and-excitation already",
+            lambda: models.add_squeeze_excitation(models.se_resnet18()),
+        ),
+    ]
+    for error, message, make in cases:
+        with pytest.raises(error, match=message):
+            make()
+
+
+def test_any_residual_block_is_excited_before_the_addition():
+    class Doubling(models.ResidualBlock):
+        def residual(self, x):
+            return x * 2
+
+    x = fastnn.randn(2, 3, 4, 5)
+    block = models.add_squeeze_excitation(Doubling(3), reduction=2)
+    y = (block.se(x * 2) + x).detach().numpy()
+    np.testing.assert_allclose(block(x).detach().numpy(), np.maximum(y, 0), rtol=1e-5, atol=1e-6)
 
 
 def test_cifar_resnet_accepts_no_images():

@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 import reference as ref
-from fastnn import models, ops, optim
+from fastnn import ops, optim
 from fastnn.datasets import MNISTSubset
 from fastnn.models import LeNet5, OriginalLeNet5, lenet5
 from fastnn.nn import functional as F
@@ -179,10 +179,3 @@ def test_modern_form_learns_as_in_pytorch():
         assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-4)
     for p, q in zip(theirs.parameters(), ours.parameters(), strict=True):
         np.testing.assert_allclose(q.detach().numpy(), p.detach().numpy(), atol=1e-4)
-
-
-def test_create():
-    assert isinstance(models.create("lenet5"), LeNet5)
-    assert isinstance(models.create("lenet5", original=True), OriginalLeNet5)
-    with pytest.raises(ValueError, match=r"models.create: name is 'lenet6', expected one of lenet5"):
-        models.create("lenet6")

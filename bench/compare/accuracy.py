@@ -70,7 +70,7 @@ def train(task: Task) -> Outcome:
     lib = importlib.import_module(f".with_{task.library}", __package__)
     lib.setup(task.threads)
     fastnn.manual_seed(task.seed)
-    weights = models.create(MODEL).state_dict()
+    weights = models.get(MODEL).state_dict()
     model = lib.model(MODEL)
     lib.load(model, weights)
     layout = lib.LAYOUTS[task.layout]

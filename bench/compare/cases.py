@@ -137,11 +137,14 @@ def groups(data: Path) -> list[Group]:
         Group("Adam, 25 M parameters", cases("adam", "optimizer_sizes"), 1.3, None, 0.85),
         _step("ResNet-18, batch 16", "resnet18_step", 16, 1.9),
         _step("ResNet-50, batch 16", "resnet50_step", 16, 1.8),
+        _step("SE-ResNet-50, batch 16", "se_resnet50_step", 16),
+        _step("GoogLeNet, batch 16", "googlenet_step", 16),
         _step("VGG-16, batch 8", "vgg16_step", 8, 3.0),
         _step("AlexNet, batch 32", "alexnet_step", 32, 2.5),
         _step("CIFAR ResNet-20, batch 128", "cifar_resnet20_step", 128, 2.2),
         _step("LeNet, batch 128", "lenet5_step", 128, 4.0),
         Group("training step: characters, 64 steps of 32", (Case("char_rnn_step", (64, 32), (1e-4, 1e-3)),), 1.54),
+        Group("inference", (Case("se_resnet50_inference", (16,)), Case("googlenet_inference", (16,)))),
         Group("1x1 of ResNets: all passes", cases(passes, "conv2d_1x1_resnet_sizes")),
         Group("3x3, 16 and 32 channels: all passes", cases(passes, "conv2d_narrow_sizes")),
         Group("other GEMM", cases("matmul", "gemm_other_sizes")),
@@ -158,7 +161,7 @@ def groups(data: Path) -> list[Group]:
     ]
 
 
-def _step(title: str, op: str, batch_size: int, ratio: float) -> Group:
+def _step(title: str, op: str, batch_size: int, ratio: float | None = None) -> Group:
     # The loss must agree well, and single kernels do. Gradients of deep networks cannot: those of PyTorch's own layouts
     # differ by up to 7 % (ResNet-18) from the same in float64, because rounding decides which elements pass a ReLU.
     return Group(f"training step: {title}", (Case(op, (batch_size,), (1e-4, 0.3)),), ratio)

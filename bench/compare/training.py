@@ -21,6 +21,8 @@ CHARACTERS = 65
 # By the name of a function of fastnn.models and of torch_models.py: the channels of its images, their pixels in a row,
 # and the classes.
 MODELS = {
+    "googlenet": (3, 224, 1000),
+    "se_resnet50": (3, 224, 1000),
     "resnet18": (3, 224, 1000),
     "resnet50": (3, 224, 1000),
     "vgg16": (3, 224, 1000),
@@ -30,12 +32,15 @@ MODELS = {
 }
 
 
+OPTIONS = {"googlenet": {"aux_logits": False}}
+
+
 class Trainer:
     """A model, its loss and its optimizer, SGD with momentum; a call is one training step on its batch."""
 
     def __init__(self, lib: ModuleType, name: str, layout: str, compiler: str, optimizer: str) -> None:
         self.layout = lib.LAYOUTS[layout]
-        self.model = self.layout(loaded(lib, lib.model(name)))
+        self.model = self.layout(loaded(lib, lib.model(name, **OPTIONS.get(name, {}))))
         self.forward = lib.compilers()[compiler](self.model)
         self.criterion = lib.api.nn.CrossEntropyLoss()
         arguments = lib.OPTIMIZER_ARGUMENTS[optimizer]
@@ -105,8 +110,31 @@ def _step(name: str) -> Callable[[ModuleType, int], Ways]:
 
 
 resnet18_step, resnet50_step = _step("resnet18"), _step("resnet50")
+se_resnet50_step, googlenet_step = _step("se_resnet50"), _step("googlenet")
 vgg16_step, alexnet_step = _step("vgg16"), _step("alexnet")
 cifar_resnet20_step, lenet5_step = _step("cifar_resnet20"), _step(LENET)
+
+
+def _inference(name: str) -> Callable[[ModuleType, int], Ways]:
+    def ways(lib: ModuleType, batch_size: int) -> Ways:
+        images, _ = _batch(lib, name, batch_size)
+
+        def run(layout: str, compiler: str) -> Run:
+            model = loaded(lib, lib.model(name, **OPTIONS.get(name, {}))).eval()
+            forward, x = lib.compilers()[compiler](lib.LAYOUTS[layout](model)), lib.LAYOUTS[layout](images)
+
+            def scores() -> Any:
+                with lib.api.no_grad():
+                    return forward(x)
+
+            return scores
+
+        return {" ".join(filter(None, choice)): run(*choice) for choice in product(lib.LAYOUTS, lib.compilers())}
+
+    return ways
+
+
+se_resnet50_inference, googlenet_inference = _inference("se_resnet50"), _inference("googlenet")
 
 
 class _CharStep:

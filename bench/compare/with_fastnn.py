@@ -53,9 +53,9 @@ def load(model: Any, arrays: dict[str, Any]) -> None:
     model.load_state_dict(arrays)
 
 
-def model(name: str, *arguments: Any) -> Any:
+def model(name: str, *arguments: Any, **options: Any) -> Any:
     """A new model."""
-    return getattr(models, name)(*arguments)
+    return getattr(models, name)(*arguments, **options)
 
 
 def memory() -> dict[str, int]:

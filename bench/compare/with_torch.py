@@ -64,9 +64,9 @@ def load(model: Any, arrays: dict[str, Any]) -> None:
     model.load_state_dict({name: tensor(array) for name, array in arrays.items()})
 
 
-def model(name: str, *arguments: Any) -> Any:
+def model(name: str, *arguments: Any, **options: Any) -> Any:
     """A new model."""
-    return getattr(torch_models, name)(*arguments)
+    return getattr(torch_models, name)(*arguments, **options)
 
 
 def release() -> None:

@@ -46,18 +46,27 @@ class Task:
 class Classification(Task):
     """Scores (N, classes) for labels (N,): the loss, and `accuracy`, the share of items with the right class on top.
 
+    A model with auxiliary classifiers, as `models.GoogLeNet` is in training, returns a tuple: its scores and theirs.
+
     Args:
         loss: maps (scores, labels) to the mean loss of the batch; `nn.CrossEntropyLoss()` where None.
+        auxiliary_weight: factor of the losses of auxiliary classifiers; 0.3 is that of Szegedy et al., Going deeper
+            with convolutions, 2015.
     """
 
-    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+    def __init__(self, loss: Callable[[Tensor, Tensor], Tensor] | None = None, auxiliary_weight: float = 0.3) -> None:
         self.loss = nn.CrossEntropyLoss() if loss is None else loss
+        self.auxiliary_weight = auxiliary_weight
 
     def step(self, model: nn.Module, x: Tensor, target: Tensor, carry: Carry) -> Step:
         """The scores of `model(x)` against the labels."""
-        scores = model(x)
+        outputs = model(x)
+        scores, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        loss = self.loss(scores, target)
+        for others in auxiliary:
+            loss = loss + self.auxiliary_weight * self.loss(others, target)
         correct = np.count_nonzero(scores.data.argmax(axis=1) == target.data)
-        return Step(self.loss(scores, target), {"accuracy": int(correct)})
+        return Step(loss, {"accuracy": int(correct)})
 
 
 class LanguageModelling(Task):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,20 +77,27 @@ def _chosen(settings: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _images(name: str, settings: dict[str, Any], folder: str | None) -> Run:
     train, test = (_image_data(settings["dataset"], folder, part) for part in (True, False))
-    arguments: dict[str, Any] = {"num_classes": len(train.classes)}
+    image = fastnn.as_tensor(train[0][0][None])
+    _, channels, height, width = image.shape
+    sizes = {
+        "num_classes": len(train.classes),
+        "in_channels": channels,
+        "image_width": width,
+        "in_features": channels * height * width,
+    }
+    parameters = inspect.signature(getattr(models, name)).parameters
+    arguments: dict[str, Any] = {key: value for key, value in sizes.items() if key in parameters}
     if settings.get("original"):
-        if name != "lenet5":
+        if "original" not in parameters:
             raise UsageError(f"--original: {name} has one form only")
         arguments["original"] = True
     if "hidden_size" in settings:
         arguments |= _chosen(settings, "hidden_size")
-    model = models.create(name, **arguments)
-    image = fastnn.as_tensor(train[0][0][None])
+    model = models.get(name, **arguments)
     try:
         with fastnn.no_grad():
             model.eval()(image)
     except ValueError as error:
-        channels, height, width = image.shape[1:]
         raise UsageError(
             f"{name} does not take the images of {settings['dataset']}, {channels}x{height}x{width}: {error}"
         ) from error

@@ -88,7 +88,7 @@ def run_of(model: str, dataset: str | None) -> str:
         return model
     if model.startswith("row_"):
         return "row_*"
-    return dataset or ("mnist" if model == "lenet5" else "cifar10")
+    return dataset or ("mnist" if model in ("lenet5", "mlp", "linear_classifier") else "cifar10")
 
 
 def all_settings() -> list[str]:

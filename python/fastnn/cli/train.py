@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         choices=("mnist", "cifar10"),
-        help="images to train on (default: mnist for lenet5 and row_*, cifar10 for others)",
+        help="images to train on (default: cifar10; mnist for lenet5, mlp, linear_classifier and row_*)",
     )
     parser.add_argument("--columns", metavar="A,B", help="columns of the series (default: all that hold numbers)")
     parser.add_argument("--plot", metavar="FILE", help="an image of the forecasts of series (needs Matplotlib)")
@@ -95,9 +95,11 @@ def run(args: argparse.Namespace) -> int:
     from .progress import Progress, text
     from .runs import prepare
 
-    known = [*models.names(), *(name for name in SETTINGS if name not in IMAGE_RUNS)]
+    known = [*models.list(), *(name for name in SETTINGS if name not in IMAGE_RUNS)]
     if args.model not in known:
-        raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(known)}")
+        near = models.near_names(args.model)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise UsageError(f"there is no model '{args.model}'{hint}; expected one of {', '.join(known)}")
     kind, settings, out = _settings(args)
     _check_writable(out)
     if args.threads:

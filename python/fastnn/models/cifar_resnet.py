@@ -9,9 +9,10 @@ import numpy as np
 
 from .. import nn, ops
 from ..tensor import Array, Tensor, record
+from .residual import ResidualBlock
 
 
-class CifarBasicBlock(nn.Module):
+class CifarBasicBlock(ResidualBlock):
     """Two 3x3 convolutions and a shortcut around them: (N, in_planes, H, W) -> (N, planes, H / stride, W / stride).
 
     The shortcut is the paper's option A, which has no parameters: where the block changes the shape, it takes every
@@ -19,7 +20,7 @@ class CifarBasicBlock(nn.Module):
     """
 
     def __init__(self, in_planes: int, planes: int, stride: int = 1) -> None:
-        super().__init__()
+        super().__init__(planes)
         self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         self.relu = nn.ReLU()
@@ -27,14 +28,15 @@ class CifarBasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(planes)
         self.new_shape = (planes, stride) if stride != 1 or in_planes != planes else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def residual(self, x: Tensor) -> Tensor:
         """(N, in_planes, H, W) -> (N, planes, H / stride, W / stride)."""
-        identity = x if self.new_shape is None else _subsampled(x, *self.new_shape)
         out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += identity
-        y: Tensor = self.relu(out)
+        y: Tensor = self.bn2(self.conv2(out))
         return y
+
+    def shortcut(self, x: Tensor) -> Tensor:
+        """The input, in the shape of the output."""
+        return x if self.new_shape is None else _subsampled(x, *self.new_shape)
 
 
 def _subsampled(x: Tensor, channels: int, stride: int) -> Tensor:
@@ -62,7 +64,7 @@ def _zeros(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
 
 
 class CifarResNet(nn.Module):
-    """A residual network for images of 32x32 pixels: (N, 3, H, W) -> scores (N, num_classes).
+    """A residual network for images of 32x32 pixels: (N, in_channels, H, W) -> scores (N, num_classes).
 
     A convolution, three stages of n blocks with 16, 32 and 64 channels, global average pooling and a linear layer:
     6 n + 2 layers with weights. Convolutions and the linear layer start normal with variance 2 / fan-in (He et al.,
@@ -72,11 +74,12 @@ class CifarResNet(nn.Module):
     Args:
         blocks: n, the number of blocks in each stage.
         num_classes: the number of scores.
+        in_channels: channels of the images.
     """
 
-    def __init__(self, blocks: int, num_classes: int = 10) -> None:
+    def __init__(self, blocks: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 16, kernel_size=3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()
         self.layer1 = _stage(16, 16, blocks, stride=1)
@@ -89,7 +92,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> scores (N, num_classes), to which softmax has not been applied."""
+        """(N, in_channels, H, W) -> scores (N, num_classes), to which softmax has not been applied."""
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.layer1(x)
         x = self.layer2(x)
@@ -104,7 +107,7 @@ def _stage(in_planes: int, planes: int, blocks: int, stride: int) -> nn.Sequenti
     return nn.Sequential(first, *(CifarBasicBlock(planes, planes) for _ in range(blocks - 1)))
 
 
-def cifar_resnet20(num_classes: int = 10) -> CifarResNet:
+def cifar_resnet20(num_classes: int = 10, in_channels: int = 3) -> CifarResNet:
     """ResNet-20 for CIFAR, 269,722 parameters for 10 classes.
 
     Example:
@@ -117,24 +120,24 @@ def cifar_resnet20(num_classes: int = 10) -> CifarResNet:
         >>> model(fastnn.tensor(np.zeros((2, 3, 32, 32), np.float32))).shape
         (2, 10)
     """
-    return CifarResNet(3, num_classes)
+    return CifarResNet(3, num_classes, in_channels)
 
 
-def cifar_resnet32(num_classes: int = 10) -> CifarResNet:
+def cifar_resnet32(num_classes: int = 10, in_channels: int = 3) -> CifarResNet:
     """ResNet-32 for CIFAR, 464,154 parameters for 10 classes."""
-    return CifarResNet(5, num_classes)
+    return CifarResNet(5, num_classes, in_channels)
 
 
-def cifar_resnet44(num_classes: int = 10) -> CifarResNet:
+def cifar_resnet44(num_classes: int = 10, in_channels: int = 3) -> CifarResNet:
     """ResNet-44 for CIFAR, 658,586 parameters for 10 classes."""
-    return CifarResNet(7, num_classes)
+    return CifarResNet(7, num_classes, in_channels)
 
 
-def cifar_resnet56(num_classes: int = 10) -> CifarResNet:
+def cifar_resnet56(num_classes: int = 10, in_channels: int = 3) -> CifarResNet:
     """ResNet-56 for CIFAR, 853,018 parameters for 10 classes."""
-    return CifarResNet(9, num_classes)
+    return CifarResNet(9, num_classes, in_channels)
 
 
-def cifar_resnet110(num_classes: int = 10) -> CifarResNet:
+def cifar_resnet110(num_classes: int = 10, in_channels: int = 3) -> CifarResNet:
     """ResNet-110 for CIFAR, 1,727,962 parameters for 10 classes."""
-    return CifarResNet(18, num_classes)
+    return CifarResNet(18, num_classes, in_channels)

@@ -236,16 +236,22 @@ class RowClassifier(ManyToOne):
         return super().forward(x.transpose(1, 2).flatten(2))
 
 
-def row_rnn(num_classes: int = 10, in_channels: int = 1, hidden_size: int = 128) -> RowClassifier:
-    """`RowClassifier` with the plain recurrent network, for images of 28 columns."""
-    return RowClassifier(num_classes, in_channels, hidden_size=hidden_size, cell="rnn")
+def row_rnn(
+    num_classes: int = 10, in_channels: int = 1, image_width: int = 28, hidden_size: int = 128, num_layers: int = 1
+) -> RowClassifier:
+    """`RowClassifier` with the plain recurrent network."""
+    return RowClassifier(num_classes, in_channels, image_width, hidden_size, num_layers, cell="rnn")
 
 
-def row_gru(num_classes: int = 10, in_channels: int = 1, hidden_size: int = 128) -> RowClassifier:
-    """`RowClassifier` with gated recurrent units, for images of 28 columns."""
-    return RowClassifier(num_classes, in_channels, hidden_size=hidden_size, cell="gru")
+def row_gru(
+    num_classes: int = 10, in_channels: int = 1, image_width: int = 28, hidden_size: int = 128, num_layers: int = 1
+) -> RowClassifier:
+    """`RowClassifier` with gated recurrent units."""
+    return RowClassifier(num_classes, in_channels, image_width, hidden_size, num_layers, cell="gru")
 
 
-def row_lstm(num_classes: int = 10, in_channels: int = 1, hidden_size: int = 128) -> RowClassifier:
-    """`RowClassifier` with long short-term memory, for images of 28 columns."""
-    return RowClassifier(num_classes, in_channels, hidden_size=hidden_size, cell="lstm")
+def row_lstm(
+    num_classes: int = 10, in_channels: int = 1, image_width: int = 28, hidden_size: int = 128, num_layers: int = 1
+) -> RowClassifier:
+    """`RowClassifier` with long short-term memory."""
+    return RowClassifier(num_classes, in_channels, image_width, hidden_size, num_layers, cell="lstm")

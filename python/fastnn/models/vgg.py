@@ -5,6 +5,8 @@ K. Simonyan, A. Zisserman, Very deep convolutional networks for large-scale imag
 
 from __future__ import annotations
 
+from typing import Any
+
 from .. import nn
 from ..tensor import Tensor
 
@@ -18,13 +20,13 @@ _CONFIGURATIONS = {
 
 
 class VGG(nn.Module):
-    """VGG: (N, 3, H, W) -> scores (N, num_classes), for images of 224x224 and of no less than 32x32 pixels.
+    """VGG: (N, in_channels, H, W) -> scores (N, num_classes), for images of 224x224 and of no less than 32x32 pixels.
 
     Names, order and initial values of the parameters are torchvision's: convolutions normal with variance 2 / fan-out
     (He et al., 2015), linear layers normal with standard deviation 0.01, biases 0.
 
     Args:
-        features: the convolutional part: (N, 3, H, W) -> (N, 512, H // 32, W // 32).
+        features: the convolutional part: (N, in_channels, H, W) -> (N, 512, H // 32, W // 32).
         num_classes: the number of scores.
         init_weights: whether to initialise as above; otherwise the layers stay as their own constructors leave them.
         dropout: the probability of an output of the first two linear layers to become 0 in training.
@@ -49,7 +51,7 @@ class VGG(nn.Module):
             self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) -> scores (N, num_classes), to which softmax has not been applied."""
+        """(N, in_channels, H, W) -> scores (N, num_classes), to which softmax has not been applied."""
         x = self.features(x)
         x = self.avgpool(x)  # (N, 512, 7, 7)
         scores: Tensor = self.classifier(x.flatten(1))
@@ -66,9 +68,9 @@ def _initialize(module: nn.Module) -> None:
     nn.init.zeros_(module.bias)  # type: ignore[type-var]
 
 
-def _vgg(layers: int, batch_norm: bool, num_classes: int, init_weights: bool, dropout: float) -> VGG:
+def _vgg(layers: int, batch_norm: bool, num_classes: int, in_channels: int, options: dict[str, Any]) -> VGG:
     features = nn.Sequential()
-    channels = 3
+    channels = in_channels
     for item in _CONFIGURATIONS[layers].split():
         if item == "M":
             features.append(nn.MaxPool2d(kernel_size=2, stride=2))
@@ -78,44 +80,44 @@ def _vgg(layers: int, batch_norm: bool, num_classes: int, init_weights: bool, dr
                 features.append(nn.BatchNorm2d(int(item)))
             features.append(nn.ReLU())
             channels = int(item)
-    return VGG(features, num_classes, init_weights, dropout)
+    return VGG(features, num_classes, **options)
 
 
-def vgg11(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 11 layers (column A of the paper's Table 1); the arguments are those of `VGG`."""
-    return _vgg(11, False, num_classes, init_weights, dropout)
+def vgg11(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 11 layers (column A), 132,863,336 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(11, False, num_classes, in_channels, options)
 
 
-def vgg11_bn(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 11 layers and batch normalisation after each convolution; the arguments are those of `VGG`."""
-    return _vgg(11, True, num_classes, init_weights, dropout)
+def vgg11_bn(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 11 layers and batch normalisation, 132,868,840 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(11, True, num_classes, in_channels, options)
 
 
-def vgg13(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 13 layers (column B of the paper's Table 1); the arguments are those of `VGG`."""
-    return _vgg(13, False, num_classes, init_weights, dropout)
+def vgg13(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 13 layers (column B), 133,047,848 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(13, False, num_classes, in_channels, options)
 
 
-def vgg13_bn(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 13 layers and batch normalisation after each convolution; the arguments are those of `VGG`."""
-    return _vgg(13, True, num_classes, init_weights, dropout)
+def vgg13_bn(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 13 layers and batch normalisation, 133,053,736 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(13, True, num_classes, in_channels, options)
 
 
-def vgg16(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 16 layers (column D of the paper's Table 1); the arguments are those of `VGG`."""
-    return _vgg(16, False, num_classes, init_weights, dropout)
+def vgg16(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 16 layers (column D), 138,357,544 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(16, False, num_classes, in_channels, options)
 
 
-def vgg16_bn(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 16 layers and batch normalisation after each convolution; the arguments are those of `VGG`."""
-    return _vgg(16, True, num_classes, init_weights, dropout)
+def vgg16_bn(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 16 layers and batch normalisation, 138,365,992 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(16, True, num_classes, in_channels, options)
 
 
-def vgg19(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 19 layers (column E of the paper's Table 1); the arguments are those of `VGG`."""
-    return _vgg(19, False, num_classes, init_weights, dropout)
+def vgg19(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 19 layers (column E), 143,667,240 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(19, False, num_classes, in_channels, options)
 
 
-def vgg19_bn(num_classes: int = 1000, init_weights: bool = True, dropout: float = 0.5) -> VGG:
-    """VGG with 19 layers and batch normalisation after each convolution; the arguments are those of `VGG`."""
-    return _vgg(19, True, num_classes, init_weights, dropout)
+def vgg19_bn(num_classes: int = 1000, in_channels: int = 3, **options: Any) -> VGG:
+    """VGG with 19 layers and batch normalisation, 143,678,248 parameters for 1000 classes; options of `VGG`."""
+    return _vgg(19, True, num_classes, in_channels, options)
