@@ -352,6 +352,7 @@ def test_train_and_predict_colour_images(tiny_cifar, tmp_path, capsys):
     ("args", "name"),
     [
         (["googlenet"], "GoogLeNet"),
+        (["googlenet", "--original", "--lr", "0.001"], "GoogLeNet"),
         (["se_resnet18"], "ResNet"),
         (["inception_bn"], "InceptionBN"),
         (["mlp"], "MLP"),

@@ -7,8 +7,9 @@ import fastnn
 from fastnn import models, nn
 from fastnn.tasks import Classification
 
-# Of torchvision's documentation, and of Caffe's Inception-BN, whose convolutions have biases, too.
+# Of torchvision's documentation, Caffe's bvlc_googlenet and Caffe's Inception-BN, whose convolutions have biases, too.
 TORCHVISION, TORCHVISION_AUX = 6_624_904, 13_004_888
+CAFFE, CAFFE_AUX = 6_998_552, 13_378_280
 CAFFE_INCEPTION_BN = 11_295_240
 
 
@@ -19,6 +20,8 @@ def count(model):
 def test_counts():
     assert count(models.googlenet()) == TORCHVISION_AUX
     assert count(models.googlenet(aux_logits=False)) == TORCHVISION
+    assert count(models.googlenet(original=True)) == CAFFE_AUX
+    assert count(models.googlenet(original=True, aux_logits=False)) == CAFFE
     model = models.inception_bn()
     biases = sum(m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d))
     assert count(model) + biases == CAFFE_INCEPTION_BN
@@ -37,6 +40,10 @@ def test_some_names_as_they_are_published():
     }
     state = models.googlenet().state_dict()
     assert {key: state[key].shape for key in keys} == keys
+    state = models.googlenet(original=True).state_dict()
+    assert state["inception3a.branch3.1.conv.weight"].shape == (32, 16, 5, 5)
+    assert "conv1.conv.bias" in state
+    assert not [key for key in state if ".bn." in key]
 
 
 def test_initial_values():
@@ -45,6 +52,9 @@ def test_initial_values():
     for key in ("conv1.conv.weight", "inception5b.branch2.1.conv.weight", "fc.weight"):
         assert state[key].std() == pytest.approx(0.01, rel=0.05)
     assert 0 < np.abs(state["fc.bias"]).max() <= 1024**-0.5
+    state = models.googlenet(aux_logits=False, original=True).state_dict()
+    assert (state["inception3b.branch1.conv.bias"] == np.float32(0.2)).all()
+    assert np.abs(state["fc.weight"]).max() == pytest.approx((6 / 2024) ** 0.5, rel=0.01)
     state = models.googlenet(10, aux_logits=False, init_weights=False).state_dict()
     assert np.abs(state["fc.weight"]).max() == pytest.approx(1024**-0.5, rel=0.01)
     state = models.inception_bn(10).state_dict()
@@ -142,6 +152,34 @@ class Functional:
         return self.F.linear(x, self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"])
 
 
+class OriginalGoogLeNet(Functional):
+    """Table 1 and figure 3 of the paper."""
+
+    def __call__(self, x):
+        x = self.F.local_response_norm(self.pool(self.conv(x, "conv1", 2)), 5)
+        x = self.pool(self.F.local_response_norm(self.conv(self.conv(x, "conv2"), "conv3"), 5))
+        x = self.pool(self.inception(self.inception(x, "3a"), "3b"))
+        a = self.inception(x, "4a")
+        b = self.inception(self.inception(self.inception(a, "4b"), "4c"), "4d")
+        x = self.pool(self.inception(b, "4e"))
+        x = self.inception(self.inception(x, "5a"), "5b")
+        return self.linear(x.mean((2, 3)), "fc"), self.aux(b, "aux2"), self.aux(a, "aux1")
+
+    def inception(self, x, name):
+        name = f"inception{name}.branch"
+        branches = (
+            self.conv(x, f"{name}1"),
+            self.conv(self.conv(x, f"{name}2.0"), f"{name}2.1"),
+            self.conv(self.conv(x, f"{name}3.0"), f"{name}3.1"),
+            self.conv(self.F.max_pool2d(x, 3, 1, 1), f"{name}4.1"),
+        )
+        return self.torch.cat(branches, 1)
+
+    def aux(self, x, name):
+        x = self.conv(self.F.adaptive_avg_pool2d(x, 4), f"{name}.conv").flatten(1)
+        return self.linear(self.F.relu(self.linear(x, f"{name}.fc1")), f"{name}.fc2")
+
+
 class TorchInceptionBN(Functional):
     """Figure 5 of the paper."""
 
@@ -165,16 +203,19 @@ class TorchInceptionBN(Functional):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_inception_bn_is_the_papers_in_pytorch(training):
+def test_original_and_inception_bn_are_the_papers_in_pytorch(training):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     fastnn.manual_seed(0)
-    model = models.inception_bn(5, in_channels=2)
-    for array in model.state_dict().values():
-        if array.ndim == 1:
-            array += rng.uniform(0, 0.3, array.shape).astype(np.float32)
-    model.double().train(training)
-    compare(model, TorchInceptionBN(torch, model), rng.standard_normal((2, 2, 65, 47)), 1)
+    cases = [(models.inception_bn(5, in_channels=2), TorchInceptionBN, 1)]
+    if training:
+        cases.append((models.googlenet(5, 2, original=True, dropout=0.0, dropout_aux=0.0), OriginalGoogLeNet, 3))
+    for model, reference, outputs in cases:
+        for array in model.state_dict().values():
+            if array.ndim == 1:
+                array += rng.uniform(0, 0.3, array.shape).astype(np.float32)
+        model.double().train(training)
+        compare(model, reference(torch, model), rng.standard_normal((2, 2, 65, 47)), outputs)
 
 
 # ---- options and errors --------------------------------------------------------------------------------------------

@@ -9,9 +9,12 @@ import pytest
 import fastnn
 from fastnn import models, nn
 
-# As published: in torchvision's documentation, and with the weights of the papers of SE-Net and of the CIFAR networks.
+# As published: in torchvision's documentation, with the weights of the papers of SE-Net and of the CIFAR networks, in
+# Caffe's model zoo for AlexNet of 2012 (its bvlc_alexnet); for ZFNet the sum over the layers of the paper's figure 3.
 PARAMETERS = {
     "alexnet": 61_100_840,
+    "alexnet2012": 60_965_224,
+    "zfnet": 62_357_608,
     "vgg11": 132_863_336,
     "vgg11_bn": 132_868_840,
     "vgg13": 133_047_848,
@@ -158,6 +161,8 @@ def vgg_positions(layers, batch_norm):
 # Inputs, outputs and window of the convolutions, by their place in `features`; groups last where there are any.
 CONVOLUTIONS = {
     "alexnet": {0: (3, 64, 11), 3: (64, 192, 5), 6: (192, 384, 3), 8: (384, 256, 3), 10: (256, 256, 3)},
+    "alexnet2012": {0: (3, 96, 11), 4: (96, 256, 5, 2), 8: (256, 384, 3), 10: (384, 384, 3, 2), 12: (384, 256, 3, 2)},
+    "zfnet": {0: (3, 96, 7), 4: (96, 256, 5), 8: (256, 384, 3), 10: (384, 384, 3), 12: (384, 256, 3)},
 }
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 WIDTHS = {"32x4d": (32, 4), "32x8d": (32, 8), "64x4d": (64, 4), "2": (1, 128)}
@@ -168,7 +173,8 @@ def expected_keys(name):
         keys = {}
         for n, (inputs, outputs, kernel, *groups) in CONVOLUTIONS[name].items():
             keys |= conv(f"features.{n}", inputs, outputs, kernel, True, *groups)
-        sizes = {1: (9216, 4096), 4: (4096, 4096), 6: (4096, 1000)}
+        first, second, third = (0, 3, 6) if name == "zfnet" else (1, 4, 6)
+        sizes = {first: (9216, 4096), second: (4096, 4096), third: (4096, 1000)}
         return keys | {k: v for n, size in sizes.items() for k, v in linear(f"classifier.{n}", *size).items()}
     if name.startswith("vgg"):
         return vgg(vgg_positions(int(name[3:5]), "bn" in name), "bn" in name)
@@ -282,6 +288,18 @@ def test_initial_values(name):
 
 
 @pytest.mark.usefixtures("start_init")
+@pytest.mark.parametrize(("name", "ones"), [("alexnet2012", (4, 10, 12, 1, 4)), ("zfnet", ())])
+def test_initial_values_of_early_networks(name, ones):
+    for n, (key, array) in enumerate(models.get(name).state_dict().items()):
+        if array.ndim == 1:
+            number = int(key.split(".")[1])
+            place = ones[:3] if key.startswith("features") else ones[3:]
+            assert (array[:SAMPLE] == (number in place)).all(), (n, key)
+        else:
+            assert std_and_mean(array)[0] == pytest.approx(0.01, rel=0.08), key
+
+
+@pytest.mark.usefixtures("start_init")
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_zero_init_residual(name):
     last = "bn2" if name == "resnet18" else "bn3"
@@ -388,6 +406,30 @@ class TorchModel:
             x = self.F.relu(self.conv(x, f"features.{n}", 1, 1))
         x = self.F.adaptive_avg_pool2d(self.F.max_pool2d(x, 3, 2), 6)
         return self.classifier(x.flatten(1), (1, 4, 6))
+
+    def alexnet2012(self, x):
+        x = self.F.relu(self.conv(x, "features.0", 4))
+        x = self.F.relu(self.conv(self.F.max_pool2d(self.normalized(x), 3, 2), "features.4", 1, 2))
+        x = self.F.max_pool2d(self.normalized(x), 3, 2)
+        for n in (8, 10, 12):
+            x = self.F.relu(self.conv(x, f"features.{n}", 1, 1))
+        x = self.F.adaptive_avg_pool2d(self.F.max_pool2d(x, 3, 2), 6)
+        return self.classifier(x.flatten(1), (1, 4, 6))
+
+    def zfnet(self, x):
+        for n, pad in ((0, 1), (4, 0)):
+            x = self.F.relu(self.conv(x, f"features.{n}", 2, pad))
+            x = self.normalized(self.F.max_pool2d(x, 3, 2, ceil_mode=True))
+        for n in (8, 10, 12):
+            x = self.F.relu(self.conv(x, f"features.{n}", 1, 1))
+        x = self.F.adaptive_avg_pool2d(self.F.max_pool2d(x, 3, 2), 6)
+        return self.classifier(x.flatten(1), (0, 3, 6))
+
+    def normalized(self, x):
+        """Over 5 neighbouring channels, with the constants of section 3.3 of the paper."""
+        squares = self.F.pad(x * x, (0, 0, 0, 0, 2, 2))
+        sums = sum(squares[:, i : i + x.shape[1]] for i in range(5))
+        return x / (2 + 1e-4 * sums) ** 0.75
 
     def vgg11_bn(self, x):
         for n, pool in ((0, 1), (4, 1), (8, 0), (11, 1), (15, 0), (18, 1), (22, 0), (25, 1)):
@@ -499,11 +541,33 @@ def test_options_of_residual_networks(make, name, training):
     ("name", "shape"),
     [
         ("alexnet", (2, 3, 70, 63)),
+        ("alexnet2012", (2, 3, 70, 67)),
+        ("zfnet", (2, 3, 70, 63)),
         ("vgg11_bn", (2, 3, 32, 64)),
     ],
 )
 def test_early_networks_and_vgg_are_pytorchs(name, shape):
     compare(lambda: models.get(name, num_classes=5, dropout=0.0), name, shape, np.float32, True, 1e-4)
+
+
+@pytest.mark.usefixtures("no_init")
+@pytest.mark.parametrize(
+    ("name", "side", "pixels"), [("alexnet2012", 227, [55, 27, 13, 6]), ("zfnet", 224, [110, 55, 26, 13, 6])]
+)
+def test_pixels_of_the_papers(name, side, pixels):
+    x, found = fastnn.zeros(1, 3, side, side), []
+    for layer in models.get(name).features:
+        if isinstance(layer, nn.Conv2d):  # its result without its work
+            size = [
+                (n + 2 * p - k) // s + 1
+                for n, p, k, s in zip(x.shape[2:], layer.padding, layer.kernel_size, layer.stride, strict=True)
+            ]
+            x = fastnn.zeros(1, layer.out_channels, *size)
+        elif isinstance(layer, nn.MaxPool2d):
+            x = layer(x)
+        if x.shape[3] not in found:
+            found.append(x.shape[3])
+    assert [n for n in found if n != side] == pixels
 
 
 def test_errors_of_residual_networks():

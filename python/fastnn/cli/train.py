@@ -77,7 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--columns", metavar="A,B", help="columns of the series (default: all that hold numbers)")
     parser.add_argument("--plot", metavar="FILE", help="an image of the forecasts of series (needs Matplotlib)")
-    parser.add_argument("--original", action="store_true", default=None, help="lenet5 in the form of the 1998 paper")
+    parser.add_argument(
+        "--original", action="store_true", default=None, help="lenet5 or googlenet in the form of its paper"
+    )
     parser.add_argument(
         "--threads",
         type=number(int, 1, below=4097),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .. import nn
-from .alexnet import AlexNet, alexnet
+from .alexnet import AlexNet, AlexNet2012, alexnet, alexnet2012
 from .cifar_resnet import CifarResNet, cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110
 from .googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from .inception_bn import InceptionBN, inception_bn
@@ -36,11 +36,13 @@ from .resnet import (
 )
 from .se_resnet import se_resnet18, se_resnet34, se_resnet50, se_resnet101, se_resnet152
 from .vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
+from .zfnet import ZFNet, zfnet
 
 __all__ = [
     "MLP",
     "VGG",
     "AlexNet",
+    "AlexNet2012",
     "BasicBlock",
     "Bottleneck",
     "CharRNN",
@@ -55,8 +57,10 @@ __all__ = [
     "ResNet",
     "ResidualBlock",
     "RowClassifier",
+    "ZFNet",
     "add_squeeze_excitation",
     "alexnet",
+    "alexnet2012",
     "cifar_resnet20",
     "cifar_resnet32",
     "cifar_resnet44",
@@ -93,12 +97,13 @@ __all__ = [
     "vgg19_bn",
     "wide_resnet50_2",
     "wide_resnet101_2",
+    "zfnet",
 ]  # without `list`, which a star import would put in the place of Python's
 
 _CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
     constructor.__name__: constructor
     for constructor in (
-        *(lenet5, alexnet, googlenet, inception_bn, mlp, linear_classifier),
+        *(lenet5, alexnet, alexnet2012, zfnet, googlenet, inception_bn, mlp, linear_classifier),
         *(vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn),
         *(resnet18, resnet34, resnet50, resnet101, resnet152),
         *(resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, wide_resnet50_2, wide_resnet101_2),
