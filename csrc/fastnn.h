@@ -496,14 +496,6 @@ struct Ops {
   void (*local_response_norm_backward)(const Exec&, const LocalResponseNormShape&, const T* dy,
                                        const T* x, T* dx);
 
-  // Element-wise over n elements. The parameter is the slope of leaky_relu for negative x and the
-  // alpha of elu; others have none. Backward from v, which is y, or x as gradient_from_input says
-  // (for leaky_relu either, but x where the slope is negative; alpha must not be). In place (y = x,
-  // dx = dy) is allowed.
-  void (*activation_forward)(const Exec&, Activation, double parameter, int64_t n, const T* x,
-                             T* y);
-  void (*activation_backward)(const Exec&, Activation, double parameter, int64_t n, const T* dy,
-                              const T* v, T* dx);
   // Element-wise over n elements. Backward from v, which is y, or x as gradient_from_input says. In
   // place (y = x, dx = dy) is allowed.
   void (*activation_forward)(const Exec&, const Activation&, int64_t n, const T* x, T* y);
