@@ -184,16 +184,18 @@ def both(torch, name, arrays, options, wants):
     return results
 
 
+COMPARISONS = [
+    (name, kwargs, weighted, wants)
+    for name, kwargs in KINDS
+    for weighted in ((False,) if name in ("smooth_l1_loss", "soft_margin_loss") else (False, True))
+    for wants in ((("x",),) if name == "soft_margin_loss" else (("x",), ("target",), ("x", "target")))
+]  # what PyTorch has: weights not for all, and no gradient of the target of soft_margin_loss
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("wants", [("x",), ("target",), ("x", "target")])
-@pytest.mark.parametrize("weighted", [False, True])
-@by_kind
+@pytest.mark.parametrize(("name", "kwargs", "weighted", "wants"), COMPARISONS)
 def test_functions_equal_pytorch(name, kwargs, weighted, wants, reduction):
     torch = pytest.importorskip("torch")
-    if name == "smooth_l1_loss" and weighted:
-        return  # has no weight
-    if name == "soft_margin_loss" and (weighted or "target" in wants):
-        return  # has no weight, and in PyTorch no gradient of the target
     x, target, options = problem(name, kwargs, (3, 4))
     arrays = {"x": x, "target": target}
     if "pos_weight" in options:
