@@ -36,8 +36,9 @@ Interpolation interpolation(const char* op, const std::string& mode, bool align_
   for (size_t i = 0; i < 2; ++i) {
     const py::object scale = py::reinterpret_borrow<py::sequence>(scales)[i];
     if (scale.is_none()) continue;
-    how.scale[i] = PyFloat_AsDouble(scale.ptr());
-    if (PyErr_Occurred() || !(*how.scale[i] > 0) || std::isinf(*how.scale[i])) {
+    const double factor = PyFloat_AsDouble(scale.ptr());
+    how.scale[i] = factor;
+    if (PyErr_Occurred() || !(factor > 0) || std::isinf(factor)) {
       PyErr_Clear();
       value_error(op, ": scales holds ", std::string(py::repr(scale)),
                   "; expected numbers above 0, or None");

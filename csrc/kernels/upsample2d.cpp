@@ -50,6 +50,15 @@ int64_t rows_grain(int64_t width, int64_t C) {
   return ceil_div(int64_t{1} << 15, max_of(1, width * round_up(C, lanes<T>)));
 }
 
+template <bool streamed, class T, class Channels>
+FASTNN_INLINE void put(T* to, const Vec<T>& v, [[maybe_unused]] Channels channels) {
+  if constexpr (streamed) {
+    stream(to, v);
+  } else {
+    store(to, v, channels);
+  }
+}
+
 template <bool linear, class T>
 void forward(const Exec& exec, const Resize2dShape& shape, const Axis<T>& row_taps,
              const Axis<T>& col_taps, const T* x, T* y) {
@@ -62,13 +71,6 @@ void forward(const Exec& exec, const Resize2dShape& shape, const Axis<T>& row_ta
     const Axis<T> rows = row_taps, cols = col_taps;
     const int64_t x_end = s.N * s.H * s.W * s.C, y_end = end * s.Q * s.C;
     const auto run = [&]<bool streamed>() {
-      const auto put = [](T* to, const Vec<T>& v, auto channels) FASTNN_INLINE_LAMBDA {
-        if constexpr (streamed) {
-          stream(to, v);
-        } else {
-          store(to, v, channels);
-        }
-      };
       int64_t y_at = begin * s.Q * s.C;
       for (int64_t row = begin; row < end; ++row) {
         const int64_t image = row / s.P * s.H, p = row % s.P;
@@ -91,13 +93,13 @@ void forward(const Exec& exec, const Resize2dShape& shape, const Axis<T>& row_ta
                 Vec<T> sum = w00 * load(x00 + c, channels);
                 sum = fma(w01, load(x01 + c, channels), sum);
                 sum = fma(w10, load(x10 + c, channels), sum);
-                put(y + y_at + c, fma(w11, load(x11 + c, channels), sum), channels);
+                put<streamed>(y + y_at + c, fma(w11, load(x11 + c, channels), sum), channels);
               }
             });
           } else {
             for_each_vector<T, 4>(s.C, room, [&](auto channels, int64_t c) {
               for (int u = 0; u < decltype(channels)::count; ++u, c += lanes<T>)
-                put(y + y_at + c, load(x00 + c, channels), channels);
+                put<streamed>(y + y_at + c, load(x00 + c, channels), channels);
             });
           }
         }
