@@ -4,7 +4,7 @@
 // names; 0 where a window is nothing but padding. Parallel over the rows of y; a table of 256
 // positions, 8 bytes written an element.
 // max_unpool2d_forward: y = 0 but for y[n,indices[n,h,w,c],c] = x[n,h,w,c]; the last of several in
-// order of h and w wins. Parallel over images and blocks of channels of a cache line.
+// order of h and w wins. Parallel over images, and blocks of channels where they are few.
 // max_unpool2d_backward: dx[n,h,w,c] = dy[n,indices[n,h,w,c],c]. Parallel over rows of dx.
 // All channels-last; no arithmetic.
 #include "elementwise.h"
@@ -67,15 +67,20 @@ constexpr int64_t grain_elements = 16384;
 
 template <class T>
 void forward(const Exec& exec, const Resize2dShape& s, const T* x, const int64_t* indices, T* y) {
-  constexpr int64_t block = 64 / static_cast<int64_t>(sizeof(T));
-  const int64_t blocks = ceil_div(s.C, block), pixels = s.H * s.W, y_pixels = s.P * s.Q;
+  constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T)), wanted_items = 8;
+  const int64_t pixels = s.H * s.W, y_pixels = s.P * s.Q;
+  // Whole pixels are written in the order of their addresses; their channels are shared out only
+  // where there are few images.
+  const int64_t parts = max_of(1, min_of(s.C / line, ceil_div(wanted_items, max_of(s.N, 1))));
+  const int64_t block = max_of(line, round_up(ceil_div(s.C, parts), line));
+  const int64_t blocks = ceil_div(s.C, block);
   const int64_t grain = ceil_div(grain_elements, (pixels + y_pixels) * block + 1);
   parallel_for(exec, s.N * blocks, grain, [=](int64_t begin, int64_t end, int) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t n = item / blocks, c_begin = item % blocks * block;
       const int64_t c_end = min_of(c_begin + block, s.C);
       T* const image = y + n * y_pixels * s.C;
-      // Zeros first in this block alone: it stays in L2 until its elements are scattered.
+      // Zeros in this block alone: it stays in L2 until its elements are scattered.
       for (int64_t i = 0; i < y_pixels; ++i)
         map(c_begin, c_end, [] { return Vec<T>{}; }, image + i * s.C);
       for (int64_t i = n * pixels; i < (n + 1) * pixels; ++i) {
