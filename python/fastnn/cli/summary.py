@@ -8,7 +8,7 @@ import json
 from .arguments import UsageError, number
 
 # The images that models are made for, by the first letters of their names; 3x224x224 for others.
-_INPUTS = {"lenet": (1, 28, 28), "row_": (1, 28, 28), "cifar_": (3, 32, 32)}
+_INPUTS = {**dict.fromkeys(("lenet", "mlp", "linear_", "row_"), (1, 28, 28)), "cifar_": (3, 32, 32)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     from .. import models
     from ..inspection import summary
 
-    if args.model not in models.names():
-        raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(models.names())}")
-    model = models.create(args.model, **({} if args.num_classes is None else {"num_classes": args.num_classes}))
+    if args.model not in models.list():
+        raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(models.list())}")
+    model = models.get(args.model, **({} if args.num_classes is None else {"num_classes": args.num_classes}))
     usual = next((shape for start, shape in _INPUTS.items() if args.model.startswith(start)), (3, 224, 224))
     image = args.input or usual
     try:
