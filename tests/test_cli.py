@@ -15,7 +15,7 @@ import fastnn
 from fastnn import cli, models, ops, training
 from fastnn.cli.progress import Progress
 from fastnn.data import read_idx, write_idx
-from fastnn.datasets import CIFAR10, MNISTSubset
+from fastnn.datasets import CIFAR10, MNIST, MNISTSubset
 
 COMMAND = [sys.executable, "-m", "fastnn"]
 QUICK = ["--epochs", "2", "--batch-size", "50", "--threads", "1"]  # on the tiny data set
@@ -156,14 +156,25 @@ def test_train_original(tiny, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("args", "first"),
     [
-        (["linear_classifier"], "MLP: 7,850 parameters"),
-        (["mlp"], "MLP: 266,610 parameters"),
+        (["linear_classifier", "--loss", "hinge"], "MLP: 7,850 parameters"),
+        (["mlp", "--loss", "cross_entropy"], "MLP: 266,610 parameters"),
     ],
 )
 def test_train_without_convolutions(tiny, tmp_path, args, first, capsys):
     out = tmp_path / "c.safetensors"
     assert cli.main(["train", *args, "--data", str(tiny), "--out", str(out), *QUICK]) == 0
-    assert first in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert first in printed
+    arrays, metadata = training.read_checkpoint(out)
+    assert metadata["config"]["settings"]["loss"] == args[2]
+    if args[2] == "hinge":  # what the last epoch says is the loss of the weights in the file
+        data = MNIST(tiny, train=False)
+        x, y = (np.stack([item[i] for item in data]) for i in (0, 1))
+        scores = x.reshape(50, 784) @ arrays["model.0.weight"].T + arrays["model.0.bias"]
+        margins = np.maximum(0, 1 + scores - scores[np.arange(50), y][:, None])
+        assert metadata["trainer"]["progress"]["history"][-1]["test_loss"] == pytest.approx(
+            (margins.sum(1) - 1).mean() / 10, rel=1e-4
+        )
     assert cli.main(["predict", str(out), str(tiny / "t10k-images-idx3-ubyte.gz")]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 50
 

@@ -75,6 +75,9 @@ def _chosen(settings: dict[str, Any], *names: str) -> dict[str, Any]:
 # ---- images ---------------------------------------------------------------------------------------------------
 
 
+_LOSSES: dict[str, type[nn.Module]] = {"cross_entropy": nn.CrossEntropyLoss, "hinge": nn.MultiMarginLoss}
+
+
 def _images(name: str, settings: dict[str, Any], folder: str | None) -> Run:
     train, test = (_image_data(settings["dataset"], folder, part) for part in (True, False))
     image = fastnn.as_tensor(train[0][0][None])
@@ -107,7 +110,7 @@ def _images(name: str, settings: dict[str, Any], folder: str | None) -> Run:
         arguments,
         train,
         test,
-        Classification(),
+        Classification(_LOSSES[settings["loss"]]()),
         type(train).__name__,
         "images",
         {"input": {"size": list(train.images.shape[1:3]), **scale}, "classes": list(train.classes)},

@@ -13,6 +13,7 @@ _RECURRENT = {"cell": "lstm", "num_layers": 1, "dropout": 0.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "mnist": {
         "dataset": "mnist",
+        "loss": "cross_entropy",
         "original": False,
         "epochs": 15,
         "batch_size": 64,
@@ -23,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "cifar10": {
         "dataset": "cifar10",
+        "loss": "cross_entropy",
         "original": False,
         "epochs": 30,
         "batch_size": 128,
@@ -33,6 +35,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "row_*": {
         "dataset": "mnist",
+        "loss": "cross_entropy",
         "hidden_size": 128,
         "epochs": 3,
         "batch_size": 64,

@@ -34,6 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     positive, fraction, any_above = number(int, 1), number(float, 0, below=1), number(float, 0, above=True)
     options: dict[str, tuple[Any, str]] = {
+        "loss": (
+            ("cross_entropy", "hinge"),
+            "of images; of a linear classifier: softmax regression, or the linear SVM",
+        ),
         "epochs": (positive, "passes over the training data"),
         "batch_size": (positive, "items a batch"),
         "accumulate": (positive, "batches a step, as one large batch in less memory"),

@@ -74,7 +74,8 @@ def mlp(
 def linear_classifier(in_features: int = 28 * 28, num_classes: int = 10) -> MLP:
     """A linear classifier: (N, ...) of in_features numbers each -> scores (N, num_classes).
 
-    With the cross-entropy of its scores it is softmax regression.
+    With the cross-entropy of its scores (`nn.CrossEntropyLoss`) it is softmax regression, with the hinge loss
+    (`nn.MultiMarginLoss`) a linear support vector machine, to which weight decay gives the wide margin.
 
     Args:
         in_features: the numbers of an input; an image of C channels and H x W pixels has C * H * W.
