@@ -393,3 +393,19 @@ def test_default_init_equals_torch(name, args):
         assert a.std() == pytest.approx(b.std(), rel=tolerance), key
         assert abs(a).max() == pytest.approx(abs(b).max(), rel=tolerance), key
         assert abs(a.mean()) < tolerance * a.std(), key
+
+
+def test_skip_init():
+    class Layer(nn.Module):
+        def __init__(self, value, other):
+            super().__init__()
+            self.weight, self.other = Parameter(np.full((3, 4), 7, np.float32)), other
+            for fill in (init.normal_, init.xavier_uniform_, init.orthogonal_, lambda w: init.constant_(w, value)):
+                fill(self.weight)
+
+    layer = nn.utils.skip_init(Layer, 1.0, other=5)
+    assert (layer.weight.data == 7).all()
+    assert layer.other == 5
+    with pytest.raises(TypeError, match="argument"):
+        nn.utils.skip_init(Layer)
+    assert (Layer(2.0, 0).weight.data == 2).all()  # it ends with the call, failed or not

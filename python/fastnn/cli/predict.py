@@ -32,10 +32,11 @@ def run(args: argparse.Namespace) -> int:
 
     from .. import models
     from ..functional import softmax
+    from ..nn.utils import skip_init
     from ..tensor import Tensor, no_grad
 
     arrays, config = read_config(args.checkpoint, IMAGE_RUNS)
-    model = models.get(config["model"]["name"], **config["model"]["arguments"])
+    model = skip_init(models.get, config["model"]["name"], **config["model"]["arguments"])
     load_state(model, args.checkpoint, arrays)
     classes, scale = config["classes"], config["input"]
     mean, std = (np.reshape(np.float32(scale[key]), (-1, 1, 1)) for key in ("mean", "std"))

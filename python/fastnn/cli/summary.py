@@ -28,10 +28,11 @@ def run(args: argparse.Namespace) -> int:
     """Prints what a model consists of, layer by layer, without running it."""
     from .. import models
     from ..inspection import summary
+    from ..nn.utils import skip_init
 
     if args.model not in models.list():
         raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(models.list())}")
-    model = models.get(args.model, **({} if args.num_classes is None else {"num_classes": args.num_classes}))
+    model = skip_init(models.get, args.model, **({} if args.num_classes is None else {"num_classes": args.num_classes}))
     usual = next((shape for start, shape in _INPUTS.items() if args.model.startswith(start)), (3, 224, 224))
     image = args.input or usual
     try:

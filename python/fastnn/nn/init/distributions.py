@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 _T = TypeVar("_T", bound=Tensor)
+
+_skipping = ContextVar("skipping", default=False)
 
 _BLOCK = 1 << 16  # elements; half a megabyte of random numbers stays in the cache
 
@@ -107,6 +111,8 @@ def _truncated_normal(source: Generator, count: int, low: float, high: float) ->
 def fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
     """Overwrites a tensor with what `values` makes of a shape; `name` is the initializer that errors speak of."""
     check_real(name, tensor)
+    if _skipping.get():
+        return tensor
     run_deferred()  # with the values that they were to see
     if tensor.data.flags.c_contiguous:  # block by block: the same numbers, without a float64 copy of a large weight
         elements = tensor.data.reshape(-1)
@@ -121,10 +127,22 @@ def fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
 
 def write(tensor: _T, values: Any) -> _T:
     """Overwrites a tensor with values of its shape."""
+    if _skipping.get():
+        return tensor
     run_deferred()
     np.copyto(tensor.data, values)
     tensor._version += 1
     return tensor
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Inside, initializers leave tensors as they are (in this thread)."""
+    before = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(before)
 
 
 def check_real(name: str, tensor: Tensor) -> None:
