@@ -5,9 +5,11 @@ K. Simonyan, A. Zisserman, Very deep convolutional networks for large-scale imag
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .. import nn
+from ..nn.utils import skip_init
 from ..tensor import Tensor
 
 # Table 1 of the paper, columns A, B, D and E: the channels of each 3x3 convolution, and M for a 2x2 max pooling.
@@ -38,14 +40,16 @@ class VGG(nn.Module):
         super().__init__()
         self.features = features
         self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+        # 124 million random numbers take a second, and once is enough.
+        linear = partial(skip_init, nn.Linear) if init_weights else nn.Linear
         self.classifier = nn.Sequential(
-            nn.Linear(512 * 7 * 7, 4096),
+            linear(512 * 7 * 7, 4096),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
+            linear(4096, 4096),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
+            linear(4096, num_classes),
         )
         if init_weights:
             self.apply(_initialize)

@@ -1,4 +1,4 @@
-"""Tools around modules: parameter groups, clipped and measured gradients, penalties, packed sequences (`nn.utils.rnn`)."""
+"""Tools around modules: groups of parameters, clipped and measured gradients, penalties, packed sequences."""
 
 from . import rnn
 from .clip_grad import clip_grad_norm_, clip_grad_value_
