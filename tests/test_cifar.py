@@ -119,13 +119,13 @@ BATCH = {"data": np.zeros((2, 3072), np.uint8), "labels": [1, 2]}
     [
         (
             pickle.dumps(BATCH | {"data": Evil()}, 2),
-            "test_batch is damaged: .*refers to '__builtin__ exec', expected arrays",
+            "test_batch is damaged: .*refers to __builtin__.exec; only arrays of NumPy",
         ),
-        (pickle.dumps(BATCH | {"data": {1}}, 4), "has the instruction EMPTY_SET"),
+        (pickle.dumps(BATCH | {"data": {1}}, 4), "has the pickle instruction EMPTY_SET"),
         (pickle.dumps(BATCH, 2)[:-400], "is damaged: the pickle cannot be read"),
         (pickle.dumps([BATCH], 2), "it holds a list, expected a dict"),
         (b"", "is damaged"),
-        (b"cbuiltins\nexec\n.", "refers to 'builtins exec'"),
+        (b"cbuiltins\nexec\n.", "refers to builtins.exec"),
         (pickle.dumps({"labels": [1]}, 2), r"holds NoneType as data, expected uint8 \(N, 3072\)"),
         (pickle.dumps(BATCH | {"data": np.zeros((2, 3072))}, 2), r"holds float64 \(2, 3072\) as data"),
         (pickle.dumps(BATCH | {"labels": [1]}, 2), "holds no list of 2 integers as labels"),

@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, TypeAlias
 import numpy as np
 
 from .arrays import Array
-from .pickled import Pickled, Storage, StoredTensor, read_pickle
+from .torch_pickles import Pickled, Storage, StoredTensor, read_pickle
 
 # Where training programs keep the weights in a checkpoint.
 _WEIGHTS = ("state_dict", "model_state_dict", "model")
