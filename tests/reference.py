@@ -521,8 +521,6 @@ def softmax_cross_entropy_backward(
     if reduction == "mean":
         dloss = dloss / (cross_entropy_divisor(target, ignore_index, weight) or 1)
     dlog = np.zeros_like(x)
-    dlog[kept, labels[kept]] = -dloss
-    return log_softmax_backward(dlog, y, axis=1)
     dlog[kept] = -dloss[:, None] * counts[kept]
     return log_softmax_backward(dlog, log_softmax_forward(x, axis=1), axis=1)
 

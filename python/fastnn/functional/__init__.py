@@ -3,27 +3,17 @@
 from .activation import gelu, logsigmoid, mish, sigmoid, silu, softplus, softsign, tanh, tanhshrink
 from .batchnorm import batch_norm
 from .conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
-from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .conv3d import conv3d
-from .dropout import dropout, dropout2d
+from .distance import cosine_similarity, pairwise_distance
+from .divergence import gaussian_nll_loss, kl_div
+from .dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .embedding import embedding
 from .gating import glu, maxout
 from .linear import bilinear, linear
-from .loss import cross_entropy, mse_loss
-from .normalization import local_response_norm
-from .distance import cosine_similarity, pairwise_distance
-from .divergence import gaussian_nll_loss, kl_div
-from .dropout import dropout, dropout2d
-from .embedding import embedding
-from .linear import linear
-from .loss import (
-    cross_entropy,
-    multi_margin_loss,
-    multilabel_margin_loss,
-    multilabel_soft_margin_loss,
-    nll_loss,
-)
+from .loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss, nll_loss
 from .margin_loss import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
+from .normalization import local_response_norm
+from .padding import pad
 from .point_loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -33,7 +23,6 @@ from .point_loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from .padding import pad
 from .pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -65,7 +54,6 @@ from .rectifier import (
 from .rnn import gru, lstm, rnn
 from .shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .softmax import log_softmax, softmax, softmin
-from .softmax import log_softmax, softmax
 from .unpooling import max_unpool1d, max_unpool2d
 from .upsample import interpolate
 
@@ -79,10 +67,10 @@ __all__ = [
     "avg_pool2d",
     "batch_norm",
     "bilinear",
-    "celu",
-    "channel_shuffle",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -108,9 +96,9 @@ __all__ = [
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
-    "interpolate",
     "leaky_relu",
     "linear",
     "local_response_norm",
@@ -122,20 +110,20 @@ __all__ = [
     "margin_ranking_loss",
     "max_pool1d",
     "max_pool2d",
-    "maxout",
-    "mish",
     "max_unpool1d",
     "max_unpool2d",
+    "maxout",
+    "mish",
     "mse_loss",
-    "pad",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "prelu",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "prelu",
     "relu",
     "relu6",
     "rnn",

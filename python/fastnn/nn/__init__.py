@@ -19,21 +19,14 @@ from .activation import (
 )
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .container import ModuleDict, ModuleList, Sequential
-from .conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d
-from .dropout import Dropout, Dropout2d
+from .distance import CosineSimilarity, PairwiseDistance
+from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from .embedding import Embedding
 from .ensembles import Ensemble
 from .flatten import ChannelShuffle, Flatten, PixelShuffle, PixelUnshuffle, Unflatten
 from .gating import GLU, Maxout, MaxoutConv2d
 from .linear import Bilinear, Identity, Linear
-from .loss import CrossEntropyLoss, MSELoss
-from .distance import CosineSimilarity, PairwiseDistance
-from .dropout import Dropout, Dropout2d
-from .embedding import Embedding
-from .flatten import Flatten
-from .linear import Linear
 from .loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -55,6 +48,7 @@ from .loss import (
     TripletMarginLoss,
 )
 from .module import Module
+from .normalization import LocalResponseNorm
 from .padding import (
     CircularPad1d,
     CircularPad2d,
@@ -73,7 +67,6 @@ from .padding import (
     ZeroPad3d,
 )
 from .parameter_container import ParameterDict, ParameterList
-from .normalization import LocalResponseNorm
 from .pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -150,18 +143,18 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
-    "FeatureAlphaDropout",
     "Ensemble",
+    "FeatureAlphaDropout",
     "Flatten",
     "GRUCell",
+    "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
-    "Identity",
-    "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "Identity",
     "KLDivLoss",
     "L1Loss",
     "LPPool1d",
@@ -176,19 +169,19 @@ __all__ = [
     "MarginRankingLoss",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
     "Maxout",
     "MaxoutConv2d",
     "Mish",
-    "MaxUnpool1d",
-    "MaxUnpool2d",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "PReLU",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "PReLU",
     "PairwiseDistance",
     "Parameter",
     "ParameterDict",
@@ -221,8 +214,8 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
-    "Unflatten",
     "TripletMarginLoss",
+    "Unflatten",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
