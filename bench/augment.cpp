@@ -6,6 +6,15 @@
 namespace fastnn::bench {
 namespace {
 
+// Colour images of H x H pixels to be augmented.
+struct AugmentSize {
+  int64_t N, H;
+};
+constexpr AugmentSize augment_sizes[] = {
+    {128, 32},
+    {64, 224},
+};
+
 // Channels-last images of 3 channels, and where they are changed.
 struct Pictures {
   explicit Pictures(const AugmentSize& z)

@@ -297,15 +297,6 @@ inline constexpr LayoutSize layout_sizes[] = {
     {32, 64, 112},
 };
 
-// Colour images of H x H pixels to be augmented.
-struct AugmentSize {
-  int64_t N, H;
-};
-inline constexpr AugmentSize augment_sizes[] = {
-    {128, 32},
-    {64, 224},
-};
-
 // Parameters: that many tensors of n elements.
 struct ParameterCount {
   int64_t tensors, n;

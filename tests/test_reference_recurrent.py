@@ -81,6 +81,6 @@ def test_recurrent_layers_equal_pytorch(rng, name):
             **{k: v for k, v in kwargs.items() if k == "nonlinearity"},
         )  # fmt: skip
         R = got[0].shape[1]
-        assert_allclose(got[0], y.data.detach().numpy()[:, d * R : (d + 1) * R], rtol=1e-12)
+        assert_allclose(got[0], y.data.detach().numpy()[:, d * R : (d + 1) * R], rtol=1e-12, atol=1e-14)
         for a, b in zip(got[1:], final, strict=True):
-            assert_allclose(a, b[d].detach().numpy(), rtol=1e-12)
+            assert_allclose(a, b[d].detach().numpy(), rtol=1e-12, atol=1e-14)

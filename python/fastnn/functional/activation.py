@@ -104,7 +104,7 @@ def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     Example:
         >>> import fastnn
         >>> fastnn.functional.softplus(fastnn.tensor([-1000.0, 0.0, 1000.0]))
-        tensor([0.000000e+00, 6.931472e-01, 1.000000e+03])
+        tensor([0.0000e+00, 6.9315e-01, 1.0000e+03])
     """
     expect_tensors("softplus", x=x)
     expect_numbers("softplus", beta=beta, threshold=threshold)
@@ -119,7 +119,7 @@ def logsigmoid(x: Tensor) -> Tensor:
     Example:
         >>> import fastnn
         >>> fastnn.functional.logsigmoid(fastnn.tensor([-1000.0, 0.0, 1000.0]))
-        tensor([-1.000000e+03, -6.931472e-01,  0.000000e+00])
+        tensor([-1.0000e+03, -6.9315e-01, -0.0000e+00])
     """
     expect_tensors("logsigmoid", x=x)
     y = ops.logsigmoid_forward(x.data)

@@ -88,8 +88,8 @@ def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bo
         >>> _ = fastnn.manual_seed(0)
         >>> x = fastnn.randn(100_000)
         >>> y = fastnn.functional.alpha_dropout(x, 0.2, training=True)
-        >>> round(float(y.mean().item()), 1), round(float((y * y).mean().item()), 1)
-        (0.0, 1.0)
+        >>> bool(abs(y.mean().item()) < 0.01), bool(abs((y * y).mean().item() - 1) < 0.01)
+        (True, True)
     """
     _check("alpha_dropout", x, p)
     return _dropped(x, p, *_alpha_constants(p)) if training and p else x

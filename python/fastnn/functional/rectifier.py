@@ -157,7 +157,7 @@ def selu(x: Tensor, inplace: bool = False) -> Tensor:
     Example:
         >>> import fastnn
         >>> fastnn.functional.selu(fastnn.tensor([-100.0, 0.0, 1.0]))
-        tensor([-1.7580993,  0.       ,  1.050701 ])
+        tensor([-1.7581,  0.    ,  1.0507])
     """
     expect_tensors("selu", x=x)
     y = ops.selu_forward(x.data)
