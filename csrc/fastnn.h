@@ -131,6 +131,19 @@ struct BatchNormRunning {
   double momentum;
 };
 
+// N rows of D elements, each row normalised by itself: by its mean and variance, or where it is not
+// centered by the mean of its squares.
+struct LayerNormShape {
+  int64_t N, D;
+  bool centered = true;
+};
+
+// N images of P pixels of C channels, in G groups of C / G adjacent channels. Each group of each
+// image is normalised by itself.
+struct GroupNormShape {
+  int64_t N, P, C, G;
+};
+
 // N rows of C channels; a row is a pixel. A window is `size` channels wide.
 struct LocalResponseNormShape {
   int64_t N, C, size;
@@ -489,6 +502,24 @@ struct Ops {
   void (*batch_norm_backward)(const Exec&, const BatchNormShape&, const BatchNormParams<T>&,
                               const T* dy, const T* x, const T* y, bool training, bool relu, T* dx,
                               T* dresidual, T* dw, T* db);
+
+  // y = (x - mean) inv_std w + b with inv_std = 1 / sqrt(variance + eps), the variance with divisor
+  // D. mean and inv_std, one value a row, are kept for backward; x and y (N, D), w and b (D). Null
+  // are mean where the rows are not centered, w and b for 1 and 0, and any output but y and dx.
+  size_t (*layer_norm_forward_scratch_bytes)(const LayerNormShape&, int threads);
+  void (*layer_norm_forward)(const Exec&, const LayerNormShape&, double eps, const T* x, const T* w,
+                             const T* b, T* y, T* mean, T* inv_std);
+  size_t (*layer_norm_backward_scratch_bytes)(const LayerNormShape&, int threads);
+  void (*layer_norm_backward)(const Exec&, const LayerNormShape&, const T* dy, const T* x,
+                              const T* mean, const T* inv_std, const T* w, T* dx, T* dw, T* db);
+
+  // The same with mean and inv_std (N, G), w and b (C).
+  size_t (*group_norm_forward_scratch_bytes)(const GroupNormShape&, int threads);
+  void (*group_norm_forward)(const Exec&, const GroupNormShape&, double eps, const T* x, const T* w,
+                             const T* b, T* y, T* mean, T* inv_std);
+  size_t (*group_norm_backward_scratch_bytes)(const GroupNormShape&, int threads);
+  void (*group_norm_backward)(const Exec&, const GroupNormShape&, const T* dy, const T* x,
+                              const T* mean, const T* inv_std, const T* w, T* dx, T* dw, T* db);
 
   size_t (*local_response_norm_scratch_bytes)(const LocalResponseNormShape&, int threads);
   // y = x / (k + alpha / size * (the sum of x^2 over the window around each channel))^beta.

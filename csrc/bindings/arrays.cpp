@@ -241,7 +241,9 @@ int64_t count_channel_rows(const py::array& a) {
   return a.ndim() == 2 ? a.shape(0) : a.shape(0) * a.shape(2) * a.shape(3);
 }
 
-py::array dense(const py::array& a) { return has_order(a, axes_by_stride(a)) ? a : contiguous(a); }
+bool is_dense(const py::array& a) { return has_order(a, axes_by_stride(a)); }
+
+py::array dense(const py::array& a) { return is_dense(a) ? a : contiguous(a); }
 
 py::array with_layout_of(const py::array& like, const py::array& a) {
   const std::vector<size_t> axes = axes_by_stride(like);

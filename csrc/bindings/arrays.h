@@ -75,7 +75,9 @@ bool is_channels_last(const py::array& a);
 // channels it has.
 py::array channel_rows(const char* op, const char* name, const py::array& a);
 int64_t count_channel_rows(const py::array& a);
-// A dense array (some order of its axes is C-contiguous) as it is, any other made C-contiguous:
+// Whether some order of its axes is C-contiguous.
+bool is_dense(const py::array& a);
+// A dense array as it is, any other made C-contiguous:
 // for element-wise ops.
 py::array dense(const py::array& a);
 // `a` with the memory layout of the dense array `like`, which has the same shape.
@@ -235,6 +237,8 @@ void bind_max_unpool2d(py::module_&);
 void bind_pad2d(py::module_&);
 void bind_upsample2d(py::module_&);
 void bind_batchnorm(py::module_&);
+void bind_layernorm(py::module_&);
+void bind_groupnorm(py::module_&);
 void bind_local_response_norm(py::module_&);
 void bind_arithmetic(py::module_&);
 void bind_activation(py::module_&);

@@ -120,7 +120,9 @@ PYBIND11_MODULE(ops, m) {
   bind_conv2d(m);
   bind_dropout(m);
   bind_embedding(m);
+  bind_groupnorm(m);
   bind_gru(m);
+  bind_layernorm(m);
   bind_linear(m);
   bind_local_response_norm(m);
   bind_loss(m);

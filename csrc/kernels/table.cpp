@@ -21,6 +21,8 @@ Ops<T> make_table() {
   fill_pad2d(t);
   fill_upsample2d(t);
   fill_batchnorm(t);
+  fill_layernorm(t);
+  fill_groupnorm(t);
   fill_local_response_norm(t);
   fill_arithmetic(t);
   fill_activation(t);

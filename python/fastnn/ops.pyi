@@ -185,6 +185,34 @@ def batch_norm_backward(
     residual: bool = False,
 ) -> tuple[_Array, _Array | None, _Array | None, _Array | None]: ...
 
+# layernorm
+def layer_norm_forward(
+    x: Any, normalized_shape: Sequence[int], weight: Any | None = None, bias: Any | None = None, eps: float = 1e-05
+) -> tuple[_Array, _Array, _Array]: ...
+def layer_norm_backward(
+    dy: Any,
+    x: Any,
+    mean: Any,
+    inv_std: Any,
+    normalized_shape: Sequence[int],
+    weight: Any | None = None,
+    bias: bool = True,
+) -> tuple[_Array, _Array | None, _Array | None]: ...
+def rms_norm_forward(
+    x: Any, normalized_shape: Sequence[int], weight: Any | None = None, eps: float = 1e-05
+) -> tuple[_Array, _Array]: ...
+def rms_norm_backward(
+    dy: Any, x: Any, inv_std: Any, normalized_shape: Sequence[int], weight: Any | None = None
+) -> tuple[_Array, _Array | None]: ...
+
+# groupnorm
+def group_norm_forward(
+    x: Any, num_groups: int, weight: Any | None = None, bias: Any | None = None, eps: float = 1e-05
+) -> tuple[_Array, _Array, _Array]: ...
+def group_norm_backward(
+    dy: Any, x: Any, mean: Any, inv_std: Any, num_groups: int, weight: Any | None = None, bias: bool = True
+) -> tuple[_Array, _Array | None, _Array | None]: ...
+
 # local_response_norm
 def local_response_norm_forward(
     x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0

@@ -12,7 +12,7 @@ from .gating import glu, maxout
 from .linear import bilinear, linear
 from .loss import cross_entropy, multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss, nll_loss
 from .margin_loss import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
-from .normalization import local_response_norm
+from .normalization import group_norm, instance_norm, layer_norm, local_response_norm, normalize, rms_norm
 from .padding import pad
 from .point_loss import (
     binary_cross_entropy,
@@ -89,6 +89,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "gru",
     "hardshrink",
     "hardsigmoid",
@@ -96,9 +97,11 @@ __all__ = [
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "interpolate",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "local_response_norm",
@@ -119,6 +122,7 @@ __all__ = [
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
+    "normalize",
     "pad",
     "pairwise_distance",
     "pixel_shuffle",
@@ -126,6 +130,7 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "rms_norm",
     "rnn",
     "rrelu",
     "selu",

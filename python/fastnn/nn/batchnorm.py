@@ -14,8 +14,8 @@ from .module import Module
 from .sizes import checked_size
 
 
-class _BatchNorm(Module):
-    """What the layers share: parameters, running statistics and the choice between the latter and the batch's."""
+class ChannelNorm(Module):
+    """What layers that normalize channels share: parameters and running statistics."""
 
     weight: Parameter | None
     bias: Parameter | None
@@ -23,17 +23,15 @@ class _BatchNorm(Module):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
-    _expected: ClassVar[dict[int, str]]  # the shape of an input by its number of dimensions
-
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
         *,
-        bias: bool = True,
+        bias: bool,
     ) -> None:
         super().__init__()
         self.num_features = checked_size(f"{type(self).__name__}: num_features", num_features)
@@ -66,6 +64,31 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    def extra_repr(self) -> str:
+        """All arguments."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(ChannelNorm):
+    """What the layers share: the choice between the statistics of the batch and the running ones."""
+
+    _expected: ClassVar[dict[int, str]]  # the shape of an input by its number of dimensions
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes each channel: any of the shapes that the class names -> the same shape."""
         if x.ndim not in self._expected:
@@ -82,13 +105,6 @@ class _BatchNorm(Module):
                     momentum = 1 / self.num_batches_tracked.item()
         training = self.training or (mean is None and var is None)
         return F.batch_norm(x, mean, var, self.weight, self.bias, training, momentum or 0.0, self.eps)
-
-    def extra_repr(self) -> str:
-        """All arguments."""
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
-        )
 
 
 class BatchNorm1d(_BatchNorm):
