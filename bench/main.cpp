@@ -99,6 +99,9 @@ int main(int argc, char** argv) {
   bench::add_upsample2d();
   bench::add_arithmetic();
   bench::add_batchnorm();
+  bench::add_groupnorm();
+  bench::add_layernorm();
+  bench::add_local_response_norm();
   bench::add_activation();
   bench::add_dropout();
   bench::add_softmax();

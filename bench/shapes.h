@@ -267,6 +267,40 @@ inline constexpr BatchNormSize batch_norm_sizes[] = {
     {128, 64, 8},
 };
 
+// Rows of D elements.
+struct LayerNormSize {
+  int64_t N, D;
+};
+inline constexpr LayerNormSize layer_norm_sizes[] = {
+    {4096, 768},
+    {4096, 256},
+};
+
+struct GroupNormSize {
+  int64_t N, C, H, groups;
+};
+inline constexpr GroupNormSize group_norm_sizes[] = {
+    {16, 256, 56, 32},
+    {16, 512, 7, 32},
+};
+
+struct InstanceNormSize {
+  int64_t N, C, H;
+};
+inline constexpr InstanceNormSize instance_norm_sizes[] = {
+    {16, 64, 112},
+};
+
+// Windows of `size` channels.
+struct LocalResponseNormSize {
+  int64_t N, C, H, size;
+};
+inline constexpr LocalResponseNormSize local_response_norm_sizes[] = {
+    // AlexNet in its form of 2012
+    {32, 96, 55, 5},
+    {32, 256, 27, 5},
+};
+
 struct ElementCount {
   int64_t n;
 };

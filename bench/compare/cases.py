@@ -115,6 +115,15 @@ def groups(data: Path) -> list[Group]:
         Group("first layers: backward-weight", cases(backward_weight, "conv2d_first_sizes"), 1.5, 1.0),
         Group("3x3 stride 2, 5x5, grouped, depthwise: all passes", cases(passes, *strided), 1.5, 1.0),
         Group("BatchNorm + ReLU", batch_norm, 5.0, 3.0),
+        Group(
+            "normalisation",
+            cases("layer_norm", "layer_norm_sizes")
+            + cases("group_norm", "group_norm_sizes")
+            + cases("instance_norm", "instance_norm_sizes")
+            + cases("local_response_norm", "local_response_norm_sizes"),
+            1.5,
+            1.0,
+        ),
         Group("max pooling", cases("max_pool2d", "max_pool2d_sizes"), 5.0, 2.0),
         Group(
             "average pooling",
@@ -221,6 +230,15 @@ def _batch_norm_relu(N: int, C: int, H: int) -> tuple[float, float]:
     return 0.0, 32.0 * N * C * H * H
 
 
+def _per_image(N: int, C: int, H: int, _: int = 0) -> tuple[float, float]:
+    """Each pass reads what it needs twice, as for BatchNorm."""
+    return _batch_norm_relu(N, C, H)
+
+
+def _local_response_norm(N: int, C: int, H: int, size: int) -> tuple[float, float]:
+    return 0.0, 20.0 * N * C * H * H
+
+
 def _bytes_per_element(count: float) -> Callable[..., tuple[float, float]]:
     def cost(*sizes: int) -> tuple[float, float]:
         elements = 1.0
@@ -249,6 +267,10 @@ COSTS: dict[str, Callable[..., tuple[float, float]]] = {
     **dict.fromkeys(PADDING, _pad2d),
     **dict.fromkeys(UPSAMPLING, _resize2d),
     "batch_norm_relu": _batch_norm_relu,
+    "layer_norm": _bytes_per_element(20),
+    "group_norm": _per_image,
+    "instance_norm": _per_image,
+    "local_response_norm": _local_response_norm,
     **{name: _bytes_per_element(20) for name in ACTIVATIONS},  # x -> y; dy and x or y -> dx
     **{name: _bytes_per_element(20) for name in POINT_LOSSES},  # x, target -> mean; x, target -> dx
     "add": _bytes_per_element(12),

@@ -85,6 +85,28 @@ def batch_norm_relu(lib: ModuleType, N: int, C: int, H: int) -> Ways:
     return _forward_backward(lib, make, inputs.uniform(1, N, C, H, H), True)
 
 
+def layer_norm(lib: ModuleType, N: int, D: int) -> Ways:
+    return _forward_backward(lib, lambda: loaded(lib, lib.api.nn.LayerNorm(D)), inputs.uniform(1, N, D), True)
+
+
+def group_norm(lib: ModuleType, N: int, C: int, H: int, groups: int) -> Ways:
+    return _forward_backward(
+        lib, lambda: loaded(lib, lib.api.nn.GroupNorm(groups, C)), inputs.uniform(1, N, C, H, H), True
+    )
+
+
+def instance_norm(lib: ModuleType, N: int, C: int, H: int) -> Ways:
+    return _forward_backward(
+        lib, lambda: loaded(lib, lib.api.nn.InstanceNorm2d(C, affine=True)), inputs.uniform(1, N, C, H, H), True
+    )
+
+
+def local_response_norm(lib: ModuleType, N: int, C: int, H: int, size: int) -> Ways:
+    return _forward_backward(
+        lib, lambda: lib.api.nn.LocalResponseNorm(size, k=2.0), inputs.uniform(1, N, C, H, H), True
+    )
+
+
 def max_pool2d(lib: ModuleType, N: int, C: int, H: int, R: int, stride: int, pad: int) -> Ways:
     return _forward_backward(lib, lambda: lib.api.nn.MaxPool2d(R, stride, pad), inputs.uniform(1, N, C, H, H), False)
 
