@@ -125,6 +125,7 @@ def test_large_arguments_neither_overflow_nor_become_nan(isa, dtype):
     np.testing.assert_array_equal(forward("softplus", x, beta=1.0, threshold=1e38), [*x[:2], 0, 0])
     np.testing.assert_array_equal(backward("softplus", one, x, beta=1.0, threshold=1e38), [1, 1, 0, 0])
     np.testing.assert_array_equal(forward("logsigmoid", x), [0, 0, *x[2:]])
+    assert not np.signbit(forward("logsigmoid", x[:2])).any()
     np.testing.assert_array_equal(backward("logsigmoid", one, forward("logsigmoid", x)), [0, 0, 1, 1])
     np.testing.assert_array_equal(forward("mish", x), [*x[:2], *zero])
     np.testing.assert_allclose(backward("mish", one, x), [1, 1, *zero], rtol=np.finfo(dtype).eps)

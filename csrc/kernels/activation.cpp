@@ -157,7 +157,7 @@ void activation_forward(const Exec& exec, const Activation& activation, int64_t 
       });
     }
     case Activation::logsigmoid:
-      return apply([](V v) { return -softplus<T>(-v); });
+      return apply([](V v) { return V{} - softplus<T>(-v); });
     case Activation::hardtanh:
       return apply([=](V v) { return min(splat(b), max(splat(a), v)); });
     case Activation::hardsigmoid:

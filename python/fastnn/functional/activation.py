@@ -119,7 +119,7 @@ def logsigmoid(x: Tensor) -> Tensor:
     Example:
         >>> import fastnn
         >>> fastnn.functional.logsigmoid(fastnn.tensor([-1000.0, 0.0, 1000.0]))
-        tensor([-1.0000e+03, -6.9315e-01, -0.0000e+00])
+        tensor([-1.0000e+03, -6.9315e-01,  0.0000e+00])
     """
     expect_tensors("logsigmoid", x=x)
     y = ops.logsigmoid_forward(x.data)

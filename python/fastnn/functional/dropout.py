@@ -88,7 +88,7 @@ def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bo
         >>> _ = fastnn.manual_seed(0)
         >>> x = fastnn.randn(100_000)
         >>> y = fastnn.functional.alpha_dropout(x, 0.2, training=True)
-        >>> bool(abs(y.mean().item()) < 0.01), bool(abs((y * y).mean().item() - 1) < 0.01)
+        >>> abs(y.mean().item()) < 0.02, abs((y * y).mean().item() - 1) < 0.02
         (True, True)
     """
     _check("alpha_dropout", x, p)
