@@ -214,7 +214,7 @@ def equal_steps(torch, rng, ours, theirs, shapes):
         y.backward(dy)
         expected.backward(torch.tensor(dy))
         close(y.detach().numpy(), expected.detach().numpy())
-        close(t.grad.data, p.grad.numpy())
+        close(t.grad.data, p.grad.numpy(), inv_std=10.0)  # the 5 values of a group may lie close together
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             close(a.grad.data, b.grad.numpy())
         for key, value in theirs.state_dict().items():
