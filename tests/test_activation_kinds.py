@@ -91,14 +91,14 @@ def test_equals_the_oracle_at_every_length(isa, name, kwargs, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_accuracy_where_it_counts(isa, dtype):
-    """Within 4 ulp between -1 and the largest x, and of the absolute error of 1 ulp of x below."""
+    """Within 5 ulp between -1 and the largest x, and of the absolute error of 1 ulp of x below."""
     x = np.concatenate([np.linspace(-1, 6, 30_001), np.geomspace(1e-20, 1, 5001), -np.geomspace(1e-20, 1, 5001)])
     x = x.astype(dtype)
     wide = x.astype(np.float64)
     gelu = wide * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in wide])
     eps = np.finfo(dtype).eps
     for name, expected in (("gelu", gelu), ("silu", wide / (1 + np.exp(-wide))), ("elu", ref.elu_forward(x))):
-        assert (np.abs(forward(name, x) - expected) <= 4 * eps * np.abs(expected)).all(), name
+        assert (np.abs(forward(name, x) - expected) <= 5 * eps * np.abs(expected)).all(), name
     far = np.linspace(-14, -1, 20_001).astype(dtype)
     expected = far * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in far.astype(np.float64)])
     close(forward("gelu", far), expected, far, 2)
