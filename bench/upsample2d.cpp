@@ -18,7 +18,7 @@ struct TapArrays {
       if (linear) weight.push_back(at - static_cast<float>(low.back()));
     }
   }
-  Taps<float> taps() const { return {low.data(), weight.empty() ? nullptr : weight.data()}; }
+  ResizeTaps<float> taps() const { return {low.data(), weight.empty() ? nullptr : weight.data()}; }
 
   std::vector<int64_t> low;
   std::vector<float> weight;

@@ -102,7 +102,7 @@ struct Pad2dShape {
 // (1 - weight[i]) times element low[i] of x plus weight[i] times the one behind it (or the same
 // where there is none behind), and with null weights element low[i]. low never decreases.
 template <class T>
-struct Taps {
+struct ResizeTaps {
   const int64_t* low;
   const T* weight;
 };
@@ -485,10 +485,10 @@ struct Ops {
   void (*pad2d_forward)(const Exec&, const Pad2dShape&, double value, const T* x, T* y);
   void (*pad2d_backward)(const Exec&, const Pad2dShape&, const T* dy, T* dx);
 
-  void (*upsample2d_forward)(const Exec&, const Resize2dShape&, const Taps<T>& rows,
-                             const Taps<T>& cols, const T* x, T* y);
-  void (*upsample2d_backward)(const Exec&, const Resize2dShape&, const Taps<T>& rows,
-                              const Taps<T>& cols, const T* dy, T* dx);
+  void (*upsample2d_forward)(const Exec&, const Resize2dShape&, const ResizeTaps<T>& rows,
+                             const ResizeTaps<T>& cols, const T* x, T* y);
+  void (*upsample2d_backward)(const Exec&, const Resize2dShape&, const ResizeTaps<T>& rows,
+                              const ResizeTaps<T>& cols, const T* dy, T* dx);
 
   size_t (*batch_norm_scratch_bytes)(const BatchNormShape&, int threads);  // of each of the three
   // The mean of each channel and 1 / sqrt(variance + eps), the variance with divisor N.

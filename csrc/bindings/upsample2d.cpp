@@ -53,7 +53,7 @@ template <class T>
 struct TapArrays {
   std::vector<int64_t> low;
   std::vector<T> weight;
-  Taps<T> taps() const { return {low.data(), weight.empty() ? nullptr : weight.data()}; }
+  ResizeTaps<T> taps() const { return {low.data(), weight.empty() ? nullptr : weight.data()}; }
 };
 
 // The element of `size` below a place, which may lie outside of them or be NaN.

@@ -18,7 +18,7 @@ constexpr int64_t streamed_bytes = 32 << 20;
 template <class T>
 struct Axis {
   int64_t size, count;
-  Taps<T> taps;
+  ResizeTaps<T> taps;
 
   FASTNN_INLINE int64_t low(int64_t i) const { return taps.low[i]; }
   FASTNN_INLINE int64_t high(int64_t i) const { return low(i) + (low(i) < size - 1 ? 1 : 0); }
@@ -160,8 +160,8 @@ void backward(const Exec& exec, const Resize2dShape& shape, const Axis<T>& row_t
 }
 
 template <class T>
-void upsample2d_forward(const Exec& exec, const Resize2dShape& s, const Taps<T>& rows,
-                        const Taps<T>& cols, const T* x, T* y) {
+void upsample2d_forward(const Exec& exec, const Resize2dShape& s, const ResizeTaps<T>& rows,
+                        const ResizeTaps<T>& cols, const T* x, T* y) {
   const Axis<T> row_taps{s.H, s.P, rows}, col_taps{s.W, s.Q, cols};
   if (rows.weight) {
     forward<true>(exec, s, row_taps, col_taps, x, y);
@@ -171,8 +171,8 @@ void upsample2d_forward(const Exec& exec, const Resize2dShape& s, const Taps<T>&
 }
 
 template <class T>
-void upsample2d_backward(const Exec& exec, const Resize2dShape& s, const Taps<T>& rows,
-                         const Taps<T>& cols, const T* dy, T* dx) {
+void upsample2d_backward(const Exec& exec, const Resize2dShape& s, const ResizeTaps<T>& rows,
+                         const ResizeTaps<T>& cols, const T* dy, T* dx) {
   const Axis<T> row_taps{s.H, s.P, rows}, col_taps{s.W, s.Q, cols};
   if (rows.weight) {
     backward<true>(exec, s, row_taps, col_taps, dy, dx);
