@@ -219,7 +219,9 @@ def test_forecasts_that_need_no_learning():
     assert said.by_name["Zero"].shape == (6, 3, 1)
     assert said.by_name["naive"][0].ravel().tolist() == [11, 11, 11]
     assert said.by_name["seasonal naive (2)"][1].ravel().tolist() == [11, 12, 11]
-    found = forecasts.scores(said, scale=2.0)
+    in_units = said.rescaled(mean=5.0, std=2.0)
+    assert in_units.values.ravel().tolist() == [5 + 2 * v for v in range(20)]
+    found = forecasts.scores(in_units)
     assert found["naive"] == (pytest.approx(4), pytest.approx(2 * np.sqrt(14 / 3)))
     assert forecasts.table(found, "units")[0].endswith("(units)")
 

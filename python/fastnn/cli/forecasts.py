@@ -30,6 +30,11 @@ class Forecasts(NamedTuple):
     start: int
     by_name: dict[str, NDArray[Any]]
 
+    def rescaled(self, mean: NDArray[np.float64] | float, std: NDArray[np.float64] | float) -> Forecasts:
+        """The same in the units of the data, of which (x - mean) / std was forecast."""
+        by_name = {name: said * std + mean for name, said in self.by_name.items()}
+        return Forecasts(self.columns, self.values * std + mean, self.start, by_name)
+
 
 def forecast(
     model: nn.Module, columns: Sequence[str], values: NDArray[Any], start: int, window: int, horizon: int, season: int
@@ -61,12 +66,12 @@ def forecast(
     )
 
 
-def scores(forecasts: Forecasts, scale: NDArray[np.float64] | float = 1.0) -> dict[str, tuple[float, float]]:
-    """Of each way to forecast the mean absolute error and the root of the mean squared error, times `scale`."""
+def scores(forecasts: Forecasts) -> dict[str, tuple[float, float]]:
+    """Of each way to forecast the mean absolute error and the root of the mean squared error."""
     result = {}
     for name, said in forecasts.by_name.items():
         rows = forecasts.start + np.arange(len(said))[:, None] + np.arange(said.shape[1])
-        errors = (said.astype(np.float64) - forecasts.values[rows]) * scale
+        errors = said.astype(np.float64) - forecasts.values[rows]
         result[name] = float(np.abs(errors).mean()), float(np.sqrt((errors**2).mean()))
     return result
 

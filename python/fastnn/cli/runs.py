@@ -186,13 +186,14 @@ def _series(settings: dict[str, Any], path: str, plot_file: str | None) -> Run:
     def report(trainer: Trainer) -> list[str]:
         model = trainer.result.eval()
         said = forecast(model, series.columns, values, split, window, horizon, season)
+        in_units = said.rescaled(mean, std)
         lines = (
-            table(scores(said, std), "of the held-out rows")
+            table(scores(in_units), "of the held-out rows")
             if count == 1
             else table(scores(said), "of the held-out rows, in standard deviations")
         )
         if plot_file is not None:
-            plot(said, ax=axes).figure.savefig(plot_file)
+            plot(in_units, ax=axes).figure.savefig(plot_file)
             lines.append(f"plot {plot_file}")
         return lines
 
