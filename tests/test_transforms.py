@@ -272,13 +272,24 @@ def test_normalize_takes_bytes_and_numbers():
         (lambda: RandomCrop(4, padding=-1), ValueError, "RandomCrop: padding is -1, expected at least 0"),
         (lambda: RandomCrop(4, padding_mode="edge"), ValueError, "RandomCrop: padding_mode is 'edge', expected 'const"),
         (lambda: RandomHorizontalFlip(2), ValueError, "RandomHorizontalFlip: p is 2, expected a probability"),
+        (lambda: RandomHorizontalFlip("x"), TypeError, "RandomHorizontalFlip: p is 'x', expected a number"),
+        (lambda: RandomRotation("x"), TypeError, "RandomRotation: degrees is 'x', expected a number or two"),
+        (lambda: RandomRotation((1, 2, 3)), TypeError, r"RandomRotation: degrees is \(1, 2, 3\), expected a number"),
+        (lambda: RandomRotation(np.nan), ValueError, "RandomRotation: degrees is nan, expected"),
         (lambda: RandomRotation(-3), ValueError, "RandomRotation: degrees is -3, expected"),
         (lambda: RandomRotation((3, 2)), ValueError, r"RandomRotation: degrees is \(3, 2\), expected"),
         (lambda: ColorJitter(brightness=-1), ValueError, "ColorJitter: brightness is -1, expected"),
+        (lambda: ColorJitter(None), TypeError, "ColorJitter: brightness is None, expected a number or two"),
+        (lambda: ColorJitter((1,)), TypeError, r"ColorJitter: brightness is \(1,\), expected a number or two"),
+        (lambda: ColorJitter(saturation=[-1, 1]), ValueError, r"saturation is \[-1, 1\], expected no negative number"),
         (lambda: ColorJitter(contrast=(2, 1)), ValueError, r"ColorJitter: contrast is \(2, 1\), expected"),
         (lambda: ColorJitter(hue=0.6), ValueError, "ColorJitter: hue is 0.6, expected a number from 0 to 0.5"),
         (lambda: Cutout(0), ValueError, "Cutout: size is 0, expected at least 1"),
         (lambda: Lighting((1, 2), ((1, 2, 3),)), ValueError, r"Lighting: eigenvalues have shape \(2,\) and eigenvec"),
+        (lambda: Lighting((1,), ((1,),), std="x"), TypeError, "Lighting: std is 'x', expected a number"),
+        (lambda: Lighting.fit(np.full((2, 3, 4, 4), np.nan)), ValueError, "Lighting.fit: .* not finite"),
+        (lambda: Normalize("x", 1), TypeError, "Normalize: mean is 'x', expected a number or one a channel"),
+        (lambda: Normalize(0, None), TypeError, "Normalize: std is None, expected a number or one a channel"),
         (lambda: Normalize(0, (1, 0)), ValueError, r"Normalize: std is \(1, 0\), expected no 0"),
         (lambda: DataLoader([1, 2], transform=3), TypeError, "DataLoader: transform is 3, expected a function"),
     ],
@@ -296,6 +307,8 @@ def test_images_are_checked(transform):
         transform(x[0], draws(x))
     with pytest.raises(TypeError, match=f"{name}: images have dtype int64, expected uint8, float32 or float64"):
         transform(x.astype(int), draws(x))
+    with pytest.raises(TypeError, match=f"{name}: images are a list, expected an array"):
+        transform(x.tolist(), draws(x))
     with pytest.raises(ValueError, match=f"{name}: there are 2 images and draws for 3"):
         transform(x, Draws(range(3)))
 
@@ -317,8 +330,25 @@ def test_images_that_do_not_fit(transform, message):
         x, message = x[:, :2], "augment_colors: x has 2 channels; expected 3"
     with pytest.raises(ValueError, match=message):
         transform(x, draws(x))
-    with pytest.raises(ValueError, match="Cutout: fill is 256, expected 0 to 255 for uint8 images"):
-        Cutout(2, fill=256)(pictures(), draws(pictures()))
+
+
+@pytest.mark.parametrize(
+    ("fill", "error", "message"),
+    [
+        (256, ValueError, "Cutout: fill is 256, expected 0 to 255 for uint8 images"),
+        (np.nan, ValueError, "Cutout: fill is nan, expected 0 to 255 for uint8 images"),
+        ("x", TypeError, "Cutout: fill is 'x', expected a number or one a channel"),
+    ],
+)
+def test_fill_is_checked(fill, error, message):
+    with pytest.raises(error, match=message):
+        Cutout(2, fill)(pictures(), draws(pictures()))
+
+
+def test_ranges_may_be_lists():
+    x = pictures()
+    for cls, value in ((ColorJitter, (0.5, 1.5)), (RandomRotation, (-20, 20))):
+        np.testing.assert_array_equal(cls(list(value))(x, draws(x)), cls(value)(x, draws(x)))
 
 
 # ---- composition, and the loader ----------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -86,8 +89,41 @@ class Compose:
         return images
 
 
+def check_integer(transform: str, name: str, value: Any, minimum: int) -> None:
+    """Raises TypeError where the value is no integer, ValueError where it is below the minimum."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{transform}: {name} is {value!r}, expected an integer")
+    if operator.index(value) < minimum:
+        raise ValueError(f"{transform}: {name} is {value}, expected at least {minimum}")
+
+
+def check_number(transform: str, name: str, value: Any) -> None:
+    """Raises TypeError where the value is no real number."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{transform}: {name} is {value!r}, expected a number")
+
+
+def range_around(transform: str, name: str, value: Any, middle: float) -> tuple[float, float]:
+    """The two numbers of a range: those given, or what lies as far as one given number below and above the middle.
+
+    Raises TypeError for anything else, ValueError where the range is not finite or from a larger to a smaller number.
+    """
+    two = isinstance(value, (tuple, list))
+    values = tuple(value) if two else (value,)
+    if len(values) != 1 + two or not all(isinstance(number, Real) for number in values):
+        raise TypeError(f"{transform}: {name} is {value!r}, expected a number or two")
+    low, high = values if two else (middle - value, middle + value)
+    if not -math.inf < low <= high < math.inf:
+        raise ValueError(
+            f"{transform}: {name} is {value!r}, expected a number of at least 0, or two in ascending order"
+        )
+    return low, high
+
+
 def check_images(transform: str, images: NDArray[Any], draws: Draws) -> None:
     """Raises an error that names the transform where it cannot work on the images or has no draws for each of them."""
+    if not hasattr(images, "dtype"):
+        raise TypeError(f"{transform}: images are a {type(images).__name__}, expected an array")
     if images.ndim != 4:
         raise ValueError(f"{transform}: images have shape {images.shape}, expected (N, C, H, W)")
     if images.dtype not in (np.uint8, np.float32, np.float64):
@@ -99,11 +135,13 @@ def check_images(transform: str, images: NDArray[Any], draws: Draws) -> None:
 def per_channel(transform: str, name: str, value: ArrayLike, channels: int, dtype: Any) -> NDArray[Any]:
     """(channels,): one value for all channels, or one for each."""
     array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{transform}: {name} is {value!r}, expected a number or one a channel")
     if array.shape not in ((), (1,), (channels,)):
         raise ValueError(
             f"{transform}: {name} has shape {array.shape}, expected a number or one a channel of {channels}"
         )
-    if np.dtype(dtype) == np.uint8 and ((array < 0) | (array > 255)).any():
+    if np.dtype(dtype) == np.uint8 and not ((array >= 0) & (array <= 255)).all():
         raise ValueError(f"{transform}: {name} is {value!r}, expected 0 to 255 for uint8 images")
     return np.full(channels, array, dtype)
 

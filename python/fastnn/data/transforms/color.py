@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import ops
-from .base import Draws, check_images, per_channel, work_type
+from .base import Draws, check_images, check_number, per_channel, range_around, work_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,8 @@ class ColorJitter:
         hue: parts of a full circle are drawn from `[-hue, hue]`, or between the two given ones, all from -0.5 to 0.5.
 
     Raises:
-        ValueError: an argument is negative or out of range. When called: the images do not have 3 channels.
+        TypeError: an argument is neither a number nor two.
+        ValueError: one is negative or out of range. When called: the images do not have 3 channels.
     """
 
     brightness: Strength = 0
@@ -40,39 +41,31 @@ class ColorJitter:
     hue: Strength = 0
 
     def __post_init__(self) -> None:
+        self._ranges()
+
+    def _ranges(self) -> list[tuple[float, float]]:
+        ranges = []
         for name in ("brightness", "contrast", "saturation"):
-            low, high = _range(getattr(self, name), 1)
-            if not (0 <= low <= high < np.inf and _is_strength(getattr(self, name))):
-                raise ValueError(
-                    f"ColorJitter: {name} is {getattr(self, name)!r}, expected a number of at least 0, or two in "
-                    "ascending order"
-                )
-        low, high = _range(self.hue, 0)
-        if not (-0.5 <= low <= high <= 0.5 and _is_strength(self.hue)):
+            value = getattr(self, name)
+            low, high = range_around("ColorJitter", name, value, 1)
+            if isinstance(value, (tuple, list)) and low < 0:
+                raise ValueError(f"ColorJitter: {name} is {value!r}, expected no negative number")
+            ranges.append((max(low, 0), high))
+        low, high = range_around("ColorJitter", "hue", self.hue, 0)
+        if not -0.5 <= low <= high <= 0.5:
             raise ValueError(
                 f"ColorJitter: hue is {self.hue!r}, expected a number from 0 to 0.5, or two from -0.5 to 0.5 in "
                 "ascending order"
             )
+        return [*ranges, (low, high)]
 
     def __call__(self, images: NDArray[Any], draws: Draws) -> NDArray[Any]:
         """(N, 3, H, W) -> the same shape."""
         check_images("ColorJitter", images, draws)
-        ones = (self.brightness, self.contrast, self.saturation)
-        low, high = np.array([*(_range(value, 1) for value in ones), _range(self.hue, 0)], np.float64).T
+        low, high = np.array(self._ranges(), np.float64).T
         drawn = draws.uniform(8)
         factors = low + (high - low) * drawn[:, :4]
         return ops.augment_colors(images, factors.astype(work_type(images)), np.argsort(drawn[:, 4:], axis=1))
-
-
-def _range(value: Strength, middle: float) -> tuple[float, float]:
-    if isinstance(value, tuple):
-        return value
-    low = middle - value
-    return max(low, 0) if middle else low, middle + value
-
-
-def _is_strength(value: Strength) -> bool:
-    return isinstance(value, tuple) or value >= 0
 
 
 @dataclass(frozen=True)
@@ -105,6 +98,7 @@ class Lighting:
     std: float = 0.1
 
     def __post_init__(self) -> None:
+        check_number("Lighting", "std", self.std)
         values, vectors = np.shape(self.eigenvalues), np.shape(self.eigenvectors)
         if len(values) != 1 or vectors != (*values, *values):
             raise ValueError(
@@ -113,7 +107,12 @@ class Lighting:
 
     @classmethod
     def fit(cls, images: NDArray[Any], std: float = 0.1) -> Self:
-        """The transform for the pixels of these images (N, C, H, W): uint8, or floating-point from 0 to 1."""
+        """The transform for the pixels of these images (N, C, H, W): uint8, or floating-point from 0 to 1.
+
+        Raises:
+            ValueError: there are none, or some that are not finite.
+        """
+        images = np.asarray(images)
         if images.ndim != 4 or not images.size:
             raise ValueError(f"Lighting.fit: images have shape {images.shape}, expected (N, C, H, W) and some pixels")
         channels = images.shape[1]
@@ -126,7 +125,10 @@ class Lighting:
             total += pixels.sum(0)
             products += pixels.T @ pixels
         mean = total / count
-        values, vectors = np.linalg.eigh(products / count - np.outer(mean, mean))
+        covariance = products / count - np.outer(mean, mean)
+        if not np.isfinite(covariance).all():
+            raise ValueError("Lighting.fit: images have values that are not finite")
+        values, vectors = np.linalg.eigh(covariance)
         return cls(tuple(values[::-1].tolist()), tuple(map(tuple, vectors.T[::-1].tolist())), std)
 
     def __call__(self, images: NDArray[Any], draws: Draws) -> NDArray[Any]:
@@ -153,6 +155,7 @@ class Normalize:
         std: likewise, none of them 0.
 
     Raises:
+        TypeError: an argument is something else.
         ValueError: a standard deviation is 0. When called: the number of channels is another one.
     """
 
@@ -160,6 +163,9 @@ class Normalize:
     std: float | tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if np.asarray(value).dtype.kind not in "biuf":
+                raise TypeError(f"Normalize: {name} is {value!r}, expected a number or one a channel")
         if not np.all(self.std):
             raise ValueError(f"Normalize: std is {self.std}, expected no 0")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ... import ops
-from .base import Draws, check_images, per_channel, work_type
+from .base import Draws, check_images, check_integer, check_number, per_channel, range_around, work_type
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,8 +45,8 @@ class RandomCrop:
         if len(sizes) != 2:
             raise ValueError(f"RandomCrop: size is {self.size!r}, expected an integer or two")
         for size in sizes:
-            _check_integer("RandomCrop", "size", size, 1)
-        _check_integer("RandomCrop", "padding", self.padding, 0)
+            check_integer("RandomCrop", "size", size, 1)
+        check_integer("RandomCrop", "padding", self.padding, 0)
         if self.padding_mode not in ("constant", "reflect"):
             raise ValueError(f"RandomCrop: padding_mode is {self.padding_mode!r}, expected 'constant' or 'reflect'")
 
@@ -78,12 +76,14 @@ class RandomHorizontalFlip:
         p: the probability of an image to be turned round.
 
     Raises:
+        TypeError: `p` is no number.
         ValueError: `p` is not between 0 and 1. When called: the images do not have 4 dimensions.
     """
 
     p: float = 0.5
 
     def __post_init__(self) -> None:
+        check_number("RandomHorizontalFlip", "p", self.p)
         if not 0 <= self.p <= 1:
             raise ValueError(f"RandomHorizontalFlip: p is {self.p}, expected a probability from 0 to 1")
 
@@ -107,6 +107,7 @@ class RandomRotation:
         fill: the value of what comes from outside the image, or one for each channel.
 
     Raises:
+        TypeError: `degrees` is neither a number nor two.
         ValueError: `degrees` is negative, not finite or a range from a larger to a smaller angle. When called: the
             images do not have 4 dimensions.
     """
@@ -115,19 +116,12 @@ class RandomRotation:
     fill: Fill = 0
 
     def __post_init__(self) -> None:
-        low, high = self._range()
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            raise ValueError(
-                f"RandomRotation: degrees is {self.degrees!r}, expected a number of at least 0 or two, ascending"
-            )
-
-    def _range(self) -> tuple[float, float]:
-        return self.degrees if isinstance(self.degrees, tuple) else (-self.degrees, self.degrees)
+        range_around("RandomRotation", "degrees", self.degrees, 0)
 
     def __call__(self, images: NDArray[Any], draws: Draws) -> NDArray[Any]:
         """(N, C, H, W) -> the same shape."""
         check_images("RandomRotation", images, draws)
-        low, high = self._range()
+        low, high = range_around("RandomRotation", "degrees", self.degrees, 0)
         angle = np.radians(low + (high - low) * draws.uniform(1)[:, 0])
         cos, sin = np.cos(angle), np.sin(angle)
         y, x = ((size - 1) / 2 for size in images.shape[2:])  # the centre
@@ -158,7 +152,7 @@ class Cutout:
     fill: Fill = 0
 
     def __post_init__(self) -> None:
-        _check_integer("Cutout", "size", self.size, 1)
+        check_integer("Cutout", "size", self.size, 1)
 
     def __call__(self, images: NDArray[Any], draws: Draws) -> NDArray[Any]:
         """(N, C, H, W) -> the same shape."""
@@ -166,10 +160,3 @@ class Cutout:
         start = (draws.uniform(2) * images.shape[2:]).astype(np.int64) - self.size // 2
         fill = per_channel("Cutout", "fill", self.fill, images.shape[1], images.dtype)
         return ops.augment_erase(images, np.hstack([start, start + self.size]), fill)
-
-
-def _check_integer(transform: str, name: str, value: Any, minimum: int) -> None:
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{transform}: {name} is {value!r}, expected an integer")
-    if operator.index(value) < minimum:
-        raise ValueError(f"{transform}: {name} is {value}, expected at least {minimum}")
