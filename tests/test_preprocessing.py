@@ -38,6 +38,15 @@ def test_standardize_takes_bytes_and_what_does_not_vary():
     assert (layer(x).numpy()[:, 1] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_is_no_variance(dtype):
+    """The means of many 0.1 and 1e6 + 0.1 are rounded; what that leaves must not become the standard deviation."""
+    x = np.tile(np.array([[0.1], [1e6 + 0.1]], dtype), (1000, 1, 3))
+    layer = Standardize(2).fit(x)
+    np.testing.assert_array_equal(layer.std.numpy(), 1)
+    assert np.abs(layer(x).numpy()).max() < 0.1
+
+
 @pytest.mark.parametrize("n_components", [None, 12, 5, 1])
 def test_pca_is_that_of_scikit_learn(n_components):
     decomposition = pytest.importorskip("sklearn.decomposition")
@@ -131,6 +140,11 @@ def with_nan():
         (lambda: Standardize(3).fit(data()), r"Standardize: x has shape \(300, 12\); expected \(N, 3, ...\)"),
         (lambda: Standardize(12).fit(data()[:0]), "expected data to fit to"),
         (lambda: Standardize(12).fit(with_nan()), "Standardize: x has values that are not finite"),
+        (lambda: Standardize(12).fit(with_nan() * np.inf), "Standardize: x has values that are not finite"),
+        (lambda: Standardize(12).fit(data() * 1e200), "too large for float32"),
+        (lambda: PCA(12, eps=1).fit(data() + 1e200), "PCA: x has values that are .* too large for float32"),
+        (lambda: ZCA(12, eps=1).fit(data() + np.inf), "ZCA: x has values that are not finite"),
+        (lambda: PCA(12, 5).inverse(data(3)), r"PCA: z has shape \(3, 12\); expected \(N, 5\)"),
         (lambda: PCA(12, 13), "PCA: n_components is 13; expected at most num_features, 12"),
         (lambda: PCA(12, 0), "PCA: n_components"),
         (lambda: ZCA(12, eps=-1), "ZCA: eps is -1; expected a number of at least 0"),
@@ -149,3 +163,9 @@ def with_nan():
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("cls", [PCA, ZCA])
+def test_eps_is_a_number(cls):
+    with pytest.raises(TypeError, match=f"{cls.__name__}: eps is 'x'; expected a number of at least 0"):
+        cls(3, eps="x")

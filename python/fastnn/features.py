@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from . import ops
-from .preprocessing import ZCA
+from .nn.sizes import checked_size
+from .preprocessing import ZCA, checked_eps
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["BagOfVisualWords", "color_histogram", "hog"]
+
+_BLOCK_NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
 
 
 def hog(
@@ -46,7 +49,9 @@ def hog(
 
     Raises:
         ImportError: scikit-image is not installed.
-        ValueError: the images have another number of dimensions, or are smaller than a block.
+        TypeError: one of the numbers is not an integer, or the images are neither uint8 nor floating-point.
+        ValueError: the images have another number of dimensions or no channels, or are smaller than a block; a number
+            is less than 1, or block_norm another one.
 
     Example:
         >>> import numpy as np
@@ -55,6 +60,13 @@ def hog(
         (5, 324)
     """
     pixels = _pixels("hog", images)
+    if not pixels.shape[1]:
+        raise ValueError(f"hog: images have shape {pixels.shape}, expected at least one channel")
+    checked_size("hog: orientations", orientations)
+    checked_size("hog: pixels_per_cell", pixels_per_cell)
+    checked_size("hog: cells_per_block", cells_per_block)
+    if block_norm not in _BLOCK_NORMS:
+        raise ValueError(f"hog: block_norm is {block_norm!r}, expected one of {', '.join(_BLOCK_NORMS)}")
     size = pixels_per_cell * cells_per_block
     if min(pixels.shape[2:]) < size:
         raise ValueError(f"hog: images have shape {pixels.shape}, expected blocks of {size} x {size} pixels to fit in")
@@ -81,7 +93,9 @@ def color_histogram(images: Any, bins: int = 8, space: Literal["rgb", "hsv"] = "
         float32 (N, 3 * bins): the share of the pixels in each bin, channel by channel.
 
     Raises:
-        ValueError: the images do not have 3 channels or have no pixels, bins is less than 1, or space is another one.
+        TypeError: bins is not an integer, or the images are neither uint8 nor floating-point.
+        ValueError: the images do not have 3 channels, have no pixels, or some that are not from 0 to 1; bins is less
+            than 1, or space is another one.
 
     Example:
         >>> import numpy as np
@@ -92,12 +106,14 @@ def color_histogram(images: Any, bins: int = 8, space: Literal["rgb", "hsv"] = "
     pixels = _pixels("color_histogram", images)
     if pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
         raise ValueError(f"color_histogram: images have shape {pixels.shape}, expected (N, 3, H, W) with some pixels")
-    if bins < 1:
-        raise ValueError(f"color_histogram: bins is {bins}, expected at least 1")
+    checked_size("color_histogram: bins", bins)
     if space not in ("rgb", "hsv"):
         raise ValueError(f"color_histogram: space is {space!r}, expected 'rgb' or 'hsv'")
     result = np.empty((len(pixels), 3 * bins), np.float32)
     for part, rows in _batches(pixels, result, 500):
+        low, high = part.min(), part.max()
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"color_histogram: images have values from {low} to {high}, expected 0 to 1")
         values = _hsv(part) if space == "hsv" else part
         places = np.clip(values * bins, 0, bins - 1).astype(np.int64)
         places += bins * np.arange(3)[:, None, None] + 3 * bins * np.arange(len(part))[:, None, None, None]
@@ -129,7 +145,8 @@ class BagOfVisualWords:
         words: float32 (K, C * patch_size ** 2), after `fit`.
 
     Raises:
-        ValueError: an argument is out of range.
+        TypeError: an argument is no number where it should be.
+        ValueError: one is out of range.
 
     Example:
         >>> import numpy as np
@@ -153,8 +170,7 @@ class BagOfVisualWords:
     ) -> None:
         sizes = {"n_words": n_words, "patch_size": patch_size, "stride": stride, "pool": pool, "n_patches": n_patches}
         for name, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"BagOfVisualWords: {name} is {value}, expected at least 1")
+            checked_size(f"BagOfVisualWords: {name}", value)
         if n_patches < n_words:
             raise ValueError(f"BagOfVisualWords: n_patches is {n_patches}, expected at least n_words, {n_words}")
         if encoding not in ("triangle", "hard"):
@@ -165,7 +181,7 @@ class BagOfVisualWords:
         self.encoding = encoding
         self.pool = pool
         self.whiten = whiten
-        self.eps = eps
+        self.eps = checked_eps("BagOfVisualWords", eps)
         self.n_patches = n_patches
         self.seed = seed
         self.words: Array | None = None
@@ -176,7 +192,7 @@ class BagOfVisualWords:
 
         Raises:
             ImportError: scikit-learn is not installed.
-            ValueError: there are no images, or they are smaller than a patch.
+            ValueError: there are no images, they are smaller than a patch, or have values that are not finite.
         """
         pixels = self._checked(images)
         if not len(pixels):
@@ -188,6 +204,8 @@ class BagOfVisualWords:
         top, left = (generator.integers(size - p + 1, size=self.n_patches) for size in (H, W))
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (p, p), axis=(2, 3))
         patches = _normalised(_real(windows[n, :, top, left]).reshape(self.n_patches, C * p * p))
+        if not np.isfinite(patches).all():
+            raise ValueError("BagOfVisualWords: images have values that are not finite")
         if self.whiten:
             self._zca = ZCA(C * p * p, eps=self.eps).fit(patches)
             patches = self._zca(Tensor(patches)).numpy()

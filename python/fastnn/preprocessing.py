@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,19 +67,21 @@ class Standardize(Module):
             ValueError: the data have another number of channels, none to learn from, or some that are not finite.
         """
         data = self._checked(as_tensor(x)).data
-        mean, square = np.zeros(self.num_features), np.zeros(self.num_features)
         count = data.size // self.num_features
         if not count:
             raise ValueError(f"Standardize: x has shape {data.shape}; expected data to fit to")
-        axes = (0, *range(2, data.ndim))
-        for part in _parts(data):
-            mean += part.sum(axes) / count
-        for part in _parts(data):
-            square += np.square(part - _beside_channels(mean, part.ndim)).sum(axes) / count
-        if not (np.isfinite(mean).all() and np.isfinite(square).all()):
-            raise ValueError("Standardize: x has values that are not finite")
+        shape, axes = _channel_shape(data.ndim), (0, *range(2, data.ndim))
+        # Seen from one of its values, a channel that does not vary has mean and variance 0 without rounding.
+        first = data[0].reshape(self.num_features, -1)[:, 0].astype(np.float64)
+        mean, square = np.zeros(self.num_features), np.zeros(self.num_features)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in _parts(data):
+                mean += (part - first.reshape(shape)).sum(axes) / count
+            for part in _parts(data):
+                square += np.square(part - first.reshape(shape) - mean.reshape(shape)).sum(axes) / count
+        mean, std = _as_buffers("Standardize", self.mean, first + mean, np.sqrt(square))
         self.mean.data[...] = mean
-        self.std.data[...] = np.where(square > 0, np.sqrt(square), 1)
+        self.std.data[...] = np.where(std > 0, std, 1)
         return self
 
     def forward(self, x: Tensor | Array) -> Tensor:
@@ -123,9 +126,7 @@ class _Whitening(Module):
         )
         if self.n_components > num_features:
             raise ValueError(f"{name}: n_components is {n_components}; expected at most num_features, {num_features}")
-        if not 0 <= eps < math.inf:
-            raise ValueError(f"{name}: eps is {eps}; expected a number of at least 0")
-        self.eps = eps
+        self.eps = checked_eps(name, eps)
         size = rows or self.n_components
         eye = np.eye(size, num_features, dtype=np.float32)
         self.register_buffer("mean", Tensor(np.zeros(num_features, np.float32)))
@@ -140,14 +141,14 @@ class _Whitening(Module):
         if len(data) < 2:
             raise ValueError(f"{name}: x has {len(data)} rows; expected at least 2")
         mean, covariance = np.zeros(D), np.zeros((D, D))
-        for part in _parts(data):
-            mean += part.sum(0) / len(data)
-        for part in _parts(data):
-            part -= mean
-            covariance += part.T @ part
+        with np.errstate(over="ignore", invalid="ignore"):
+            for part in _parts(data):
+                mean += part.sum(0) / len(data)
+            for part in _parts(data):
+                part -= mean
+                covariance += part.T @ part
         covariance /= len(data) - 1
-        if not np.isfinite(covariance).all():
-            raise ValueError(f"{name}: x has values that are not finite")
+        _as_buffers(name, self.mean, mean, covariance)
         variance, vectors = np.linalg.eigh(covariance)
         variance, components = np.maximum(variance[::-1][:K], 0), vectors.T[::-1][:K]
         least = variance[0] * D * np.finfo(np.float32).eps
@@ -224,7 +225,10 @@ class PCA(_Whitening):
 
     def inverse(self, z: Tensor | Array) -> Tensor:
         """The point of the components' plane that z belongs to: (N, n_components) -> (N, num_features)."""
-        return F.linear(as_tensor(z), self.inverse_weight, self.mean)
+        z = as_tensor(z)
+        if z.ndim != 2 or z.shape[1] != self.n_components:
+            raise ValueError(f"PCA: z has shape {z.shape}; expected (N, {self.n_components})")
+        return F.linear(z, self.inverse_weight, self.mean)
 
 
 class ZCA(_Whitening):
@@ -281,12 +285,26 @@ class ZCA(_Whitening):
         return F.linear(self._rows(z), self.inverse_weight, self.mean).reshape(z.shape)
 
 
+def checked_eps(name: str, eps: float) -> float:
+    """eps, which must be a number of at least 0."""
+    if not isinstance(eps, Real):
+        raise TypeError(f"{name}: eps is {eps!r}; expected a number of at least 0")
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"{name}: eps is {eps}; expected a number of at least 0")
+    return eps
+
+
 def _channel_shape(ndim: int) -> tuple[int, ...]:
     return (1, -1, *(1,) * (ndim - 2))
 
 
-def _beside_channels(values: Array, ndim: int) -> Array:
-    return values.reshape(_channel_shape(ndim))
+def _as_buffers(name: str, buffer: Tensor, *found: Array) -> list[Array]:
+    """What was found, in the buffer's type. ValueError where it is not finite."""
+    with np.errstate(over="ignore"):
+        result = [array.astype(buffer.dtype) for array in found]
+    if not all(np.isfinite(array).all() for array in result):
+        raise ValueError(f"{name}: x has values that are not finite, or too large for {np.dtype(buffer.dtype)}")
+    return result
 
 
 def _parts(data: Array) -> Iterator[Array]:
