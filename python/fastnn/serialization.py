@@ -86,11 +86,11 @@ def load(path: Path) -> dict[str, Array]:
         file.seek(0)
         try:
             if start.startswith((b"PK\3\4", b"PK\5\6")):
-                from .archives import read_archive
+                from .formats.archives import read_archive
 
                 return read_archive(file)
             if _LEGACY_TORCH in start:
-                from .torch_files import read_legacy
+                from .formats.torch_files import read_legacy
 
                 return read_legacy(file)
         except ValueError as error:

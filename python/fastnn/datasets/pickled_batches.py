@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..pickled import Format, Function, interpret
+from ..formats.pickled import Format, Function, interpret
 
 __all__ = ["read_pickled"]
 

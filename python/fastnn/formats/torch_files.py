@@ -9,7 +9,7 @@ from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
-from .arrays import Array
+from ..arrays import Array
 from .torch_pickles import Pickled, Storage, StoredTensor, read_pickle
 
 # Where training programs keep the weights in a checkpoint.

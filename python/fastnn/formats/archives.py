@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from .arrays import Array
+from ..arrays import Array
 from .torch_files import is_pickle_member, read_zip
 
 _LARGEST_RATIO = 1032  # by which deflate can compress
