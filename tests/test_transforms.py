@@ -288,6 +288,7 @@ def test_normalize_takes_bytes_and_numbers():
         (lambda: Lighting((1, 2), ((1, 2, 3),)), ValueError, r"Lighting: eigenvalues have shape \(2,\) and eigenvec"),
         (lambda: Lighting((1,), ((1,),), std="x"), TypeError, "Lighting: std is 'x', expected a number"),
         (lambda: Lighting.fit(np.full((2, 3, 4, 4), np.nan)), ValueError, "Lighting.fit: .* not finite"),
+        (lambda: Lighting.fit(pictures().astype(int)), TypeError, "Lighting.fit: images have dtype int64, expected"),
         (lambda: Normalize("x", 1), TypeError, "Normalize: mean is 'x', expected a number or one a channel"),
         (lambda: Normalize(0, None), TypeError, "Normalize: std is None, expected a number or one a channel"),
         (lambda: Normalize(0, (1, 0)), ValueError, r"Normalize: std is \(1, 0\), expected no 0"),

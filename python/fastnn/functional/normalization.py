@@ -61,7 +61,7 @@ def layer_norm(
 def rms_norm(
     x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """X / sqrt(mean(x**2) + eps) * weight over the last dimensions, as in PyTorch: `layer_norm` without the mean.
+    """`x / sqrt(mean(x**2) + eps) * weight` over the last dimensions, as in PyTorch: `layer_norm` without the mean.
 
     Zhang and Sennrich: Root mean square layer normalization, 2019.
 
@@ -259,7 +259,7 @@ def local_response_norm(x: Tensor, size: int, alpha: float = 1e-4, beta: float =
 
 
 def normalize(x: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
-    """X / max(norm, eps), the norm that of each slice along `dim`, as in PyTorch. Any shape -> the same shape.
+    """`x / max(norm, eps)`, the norm that of each slice along `dim`, as in PyTorch. Any shape -> the same shape.
 
     Args:
         x: the input, float32 or float64.

@@ -110,9 +110,12 @@ class Lighting:
         """The transform for the pixels of these images (N, C, H, W): uint8, or floating-point from 0 to 1.
 
         Raises:
+            TypeError: they are of another type.
             ValueError: there are none, or some that are not finite.
         """
         images = np.asarray(images)
+        if images.dtype != np.uint8 and images.dtype.kind != "f":
+            raise TypeError(f"Lighting.fit: images have dtype {images.dtype}, expected uint8 or floating-point")
         if images.ndim != 4 or not images.size:
             raise ValueError(f"Lighting.fit: images have shape {images.shape}, expected (N, C, H, W) and some pixels")
         channels = images.shape[1]
