@@ -164,6 +164,7 @@ def test_the_same_seed_gives_the_same_features():
         (lambda: color_histogram(images(), space="lab"), ValueError, "space is 'lab', expected 'rgb' or 'hsv'"),
         (lambda: BagOfVisualWords(0), ValueError, "BagOfVisualWords: n_words is 0; expected at least 1"),
         (lambda: BagOfVisualWords(stride=1.5), TypeError, "BagOfVisualWords: stride is 1.5; expected an integer"),
+        (lambda: BagOfVisualWords(seed=-1), ValueError, "BagOfVisualWords: seed is -1; expected at least 0"),
         (lambda: BagOfVisualWords(eps=-1), ValueError, "BagOfVisualWords: eps is -1; expected a number of at least 0"),
         (lambda: BagOfVisualWords(whiten=False).fit(images() * np.nan), ValueError, "values that are not finite"),
         (lambda: BagOfVisualWords(10, n_patches=9), ValueError, "n_patches is 9, expected at least n_words, 10"),

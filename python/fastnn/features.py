@@ -171,6 +171,7 @@ class BagOfVisualWords:
         sizes = {"n_words": n_words, "patch_size": patch_size, "stride": stride, "pool": pool, "n_patches": n_patches}
         for name, value in sizes.items():
             checked_size(f"BagOfVisualWords: {name}", value)
+        checked_size("BagOfVisualWords: seed", seed, minimum=0)
         if n_patches < n_words:
             raise ValueError(f"BagOfVisualWords: n_patches is {n_patches}, expected at least n_words, {n_words}")
         if encoding not in ("triangle", "hard"):
