@@ -192,6 +192,12 @@ def test_ensembles_of_sure_models():
         fastnn.ensemble(sure, "votes")
 
 
+def test_all_models_of_an_ensemble_get_heads():
+    model = fastnn.ensemble([models.lenet5(), models.lenet5(original=True)])
+    assert model.replace_head(3) is model.models[1].output
+    assert model(fastnn.ones(2, 1, 28, 28)).shape == (2, 3)
+
+
 # ---- the command --------------------------------------------------------------------------------------------------
 
 

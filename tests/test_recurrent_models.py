@@ -95,9 +95,21 @@ def test_row_classifier_reads_rows_from_the_top():
     )
 
 
+def test_heads_for_other_classes():
+    model = models.row_gru(hidden_size=6)
+    head = model.replace_head(7)
+    for n in (2, 10):  # of 10 there are as many scores as of 7 images of 10 classes
+        assert model(randn(n, 1, 28, 28)).shape == (n, 7)
+    assert head is model.linear
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: models.Forecaster(2, 3).replace_head(5),
+            r"an answer of Forecaster has shape \(3, 2\); expected scores",
+        ),
         (lambda: models.CharRNN(5, cell="tanh"), "cell is 'tanh'; expected one of rnn, gru, lstm"),
         (lambda: models.CharRNN(5).sample([], 3), "the prompt is empty"),
         (lambda: models.CharRNN(5).sample([0], -1), "length is -1"),

@@ -160,6 +160,17 @@ class ManyToOne(nn.Module):
         answer: Tensor = self.linear(y[-1])
         return answer.reshape(-1, *self.output_shape)
 
+    def replace_head(self, num_classes: int) -> nn.Module:
+        """See `Module.replace_head`. ValueError where an answer is no vector of scores."""
+        if len(self.output_shape) != 1:
+            raise ValueError(
+                f"replace_head: an answer of {type(self).__name__} has shape {self.output_shape}; expected scores of "
+                "classes"
+            )
+        head = super().replace_head(num_classes)
+        self.output_shape = (num_classes,)
+        return head
+
 
 class Forecaster(ManyToOne):
     """Forecasts a time series: the last rows of `size` variables (N, T, size) -> the next rows (N, horizon, size).

@@ -53,6 +53,11 @@ class Ensemble(Module):
         largest = Tensor(np.maximum(logs.data.max(0), np.finfo(logs.dtype).min))
         return (logs - largest).exp().mean(0).log() + largest
 
+    def replace_head(self, num_classes: int) -> Module:
+        """Gives each model a new head (see `Module.replace_head`). Returns the last model's."""
+        heads: list[Module] = [model.replace_head(num_classes) for model in self.models]
+        return heads[-1]
+
     def extra_repr(self) -> str:
         """The argument."""
         return f"average={self.average!r}"
