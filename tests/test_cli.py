@@ -98,7 +98,17 @@ def test_unknown_model(capsys):
     assert cli.main(["train", "lenet6"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("fastnn train: error: there is no model 'lenet6' (did you mean lenet5 or ")
-    assert error.endswith("; expected one of " + ", ".join([*models.list(), "charlm", "series", "adding"]) + "\n")
+    assert error.endswith(
+        "; expected one of " + ", ".join([*models.list(exclude="char_rnn"), "charlm", "series", "adding"]) + "\n"
+    )
+
+
+def test_networks_that_are_not_for_images(capsys):
+    for command in ("train", "summary"):
+        assert cli.main([command, "char_rnn"]) == 2
+        error = capsys.readouterr().err
+        assert "there is no model 'char_rnn'" in error
+        assert "char_rnn" not in error.partition("; expected one of alexnet, ")[2]
 
 
 # --- info ------------------------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ def test_some_names_as_they_are_published(name, count, keys):
 
 
 @pytest.mark.usefixtures("no_init")
-@pytest.mark.parametrize("name", models.list(exclude=["mlp", "linear_classifier"]))
+@pytest.mark.parametrize("name", models.list(exclude=["mlp", "linear_classifier", "char_rnn"]))
 def test_classes_and_channels(name):
     state = models.get(name, num_classes=7, in_channels=5).state_dict()
     keys = [key for key in state if key.endswith("bias") and "aux" not in key and ".se." not in key]
@@ -239,7 +239,17 @@ def test_classes_and_channels(name):
 
 
 def test_names_of_networks():
-    others = ["lenet5", "googlenet", "inception_bn", "mlp", "linear_classifier", "row_rnn", "row_gru", "row_lstm"]
+    others = [
+        "lenet5",
+        "googlenet",
+        "inception_bn",
+        "mlp",
+        "linear_classifier",
+        "row_rnn",
+        "row_gru",
+        "row_lstm",
+        "char_rnn",
+    ]
     assert models.list() == sorted([*PARAMETERS, *others])
     assert set(models.list()) <= set(models.__all__)
     assert models.list("vgg1?") == ["vgg11", "vgg13", "vgg16", "vgg19"]
@@ -251,6 +261,11 @@ def test_names_of_networks():
 def test_networks_by_name():
     assert type(models.get("lenet5")) is models.LeNet5
     assert type(models.get("lenet5", original=True)) is models.OriginalLeNet5
+    assert models.get("lenet5", 7, 3)(fastnn.ones(1, 3, 28, 28)).shape == (1, 7)
+    assert models.get("mlp", 7, hidden=(5,))(fastnn.ones(1, 784)).shape == (1, 7)
+    assert models.get("char_rnn", 7, hidden_size=5).linear.weight.shape == (7, 5)
+    with pytest.raises(TypeError, match=r"models\.get: name is None; expected a string"):
+        models.get(None)
     with pytest.raises(ValueError, match=r"models.get: there is no network 'resnet81'; did you mean resnet18 or "):
         models.get("resnet81")
     with pytest.raises(ValueError, match=r"there is no network 'xyz'; models.list\(\) has all names"):

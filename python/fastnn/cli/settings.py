@@ -84,6 +84,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 IMAGE_RUNS = ("mnist", "cifar10", "row_*")
 
+# The networks by name that do not classify images; `charlm` trains this one.
+NOT_FOR_IMAGES = "char_rnn"
+
 
 def run_of(model: str, dataset: str | None) -> str:
     """The run that trains a model: by its own name, or for one that classifies images by the data set."""

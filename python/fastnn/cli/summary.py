@@ -6,6 +6,7 @@ import argparse
 import json
 
 from .arguments import UsageError, number
+from .settings import NOT_FOR_IMAGES
 
 # The images that models are made for, by the first letters of their names; 3x224x224 for others.
 _INPUTS = {**dict.fromkeys(("lenet", "mlp", "linear_", "row_"), (1, 28, 28)), "cifar_": (3, 32, 32)}
@@ -30,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from ..inspection import summary
     from ..nn.utils import skip_init
 
-    if args.model not in models.list():
-        raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(models.list())}")
+    known = models.list(exclude=NOT_FOR_IMAGES)
+    if args.model not in known:
+        raise UsageError(f"there is no model '{args.model}'; expected one of {', '.join(known)}")
     model = skip_init(models.get, args.model, **({} if args.num_classes is None else {"num_classes": args.num_classes}))
     usual = next((shape for start, shape in _INPUTS.items() if args.model.startswith(start)), (3, 224, 224))
     image = args.input or usual

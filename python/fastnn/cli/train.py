@@ -14,7 +14,7 @@ import fastnn
 
 from .arguments import UsageError, number
 from .checkpoints import read_config
-from .settings import IMAGE_RUNS, SETTINGS, all_settings, defaults, run_of
+from .settings import IMAGE_RUNS, NOT_FOR_IMAGES, SETTINGS, all_settings, defaults, run_of
 from .steps import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 
 
@@ -101,9 +101,9 @@ def run(args: argparse.Namespace) -> int:
     from .progress import Progress, text
     from .runs import prepare
 
-    known = [*models.list(), *(name for name in SETTINGS if name not in IMAGE_RUNS)]
+    known = [*models.list(exclude=NOT_FOR_IMAGES), *(name for name in SETTINGS if name not in IMAGE_RUNS)]
     if args.model not in known:
-        near = models.near_names(args.model)
+        near = [name for name in models.near_names(args.model) if name in known]
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise UsageError(f"there is no model '{args.model}'{hint}; expected one of {', '.join(known)}")
     kind, settings, out = _settings(args)

@@ -17,7 +17,7 @@ from .googlenet import GoogLeNet, GoogLeNetOutputs, googlenet
 from .inception_bn import InceptionBN, inception_bn
 from .lenet import LeNet5, OriginalLeNet5, lenet5
 from .mlp import MLP, linear_classifier, mlp
-from .recurrent import CharRNN, Forecaster, ManyToOne, RowClassifier, row_gru, row_lstm, row_rnn
+from .recurrent import CharRNN, Forecaster, ManyToOne, RowClassifier, char_rnn, row_gru, row_lstm, row_rnn
 from .residual import ResidualBlock, add_squeeze_excitation
 from .resnet import (
     BasicBlock,
@@ -61,6 +61,7 @@ __all__ = [
     "add_squeeze_excitation",
     "alexnet",
     "alexnet2012",
+    "char_rnn",
     "cifar_resnet20",
     "cifar_resnet32",
     "cifar_resnet44",
@@ -109,7 +110,7 @@ _CONSTRUCTORS: dict[str, Callable[..., nn.Module]] = {
         *(resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, wide_resnet50_2, wide_resnet101_2),
         *(se_resnet18, se_resnet34, se_resnet50, se_resnet101, se_resnet152),
         *(cifar_resnet20, cifar_resnet32, cifar_resnet44, cifar_resnet56, cifar_resnet110),
-        *(row_rnn, row_gru, row_lstm),
+        *(row_rnn, row_gru, row_lstm, char_rnn),
     )
 }
 
@@ -134,10 +135,15 @@ def list(include: str | Iterable[str] = "*", exclude: str | Iterable[str] = ()) 
     return sorted(name for name in _CONSTRUCTORS if matches(name, included) and not matches(name, excluded))
 
 
-def get(name: str, **arguments: Any) -> nn.Module:
+def get(name: str, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> nn.Module:
     """A new network: `get("resnet50", num_classes=10)` is `resnet50(num_classes=10)`.
 
-    All of them take `num_classes`, those for images `in_channels` too, and some more; see the function of that name.
+    Args:
+        name: one of `list()`.
+        num_classes: the number of scores; None for the network's own.
+        in_channels: channels of the images; None for the network's own. Those that do not take images as such (`mlp`,
+            `linear_classifier`, `char_rnn`) have no such argument.
+        options: other arguments of the function of that name.
 
     Raises:
         ValueError: there is no network of that name; the message names those that are spelt alike.
@@ -150,11 +156,14 @@ def get(name: str, **arguments: Any) -> nn.Module:
         >>> model(fastnn.zeros(2, 1, 32, 32)).shape
         (2, 10)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"models.get: name is {name!r}; expected a string")
     if name not in _CONSTRUCTORS:
         near = near_names(name)
         hint = f"; did you mean {' or '.join(near)}?" if near else ";"
         raise ValueError(f"models.get: there is no network {name!r}{hint} models.list() has all names")
-    return _CONSTRUCTORS[name](**arguments)
+    given = {"num_classes": num_classes, "in_channels": in_channels}
+    return _CONSTRUCTORS[name](**{key: value for key, value in given.items() if value is not None}, **options)
 
 
 def near_names(name: str) -> builtins.list[str]:

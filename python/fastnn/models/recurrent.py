@@ -120,6 +120,19 @@ def _draw(scores: NDArray[np.float64], temperature: float, generator: Generator)
     return int(np.searchsorted(cumulated, generator.random() * cumulated[-1], side="right"))
 
 
+def char_rnn(num_classes: int = 65, **options: Any) -> CharRNN:
+    """`CharRNN` for so many different characters, 65 of them in Tiny Shakespeare; the options are its other arguments.
+
+    Example:
+        >>> import fastnn
+        >>> from fastnn.models import char_rnn
+        >>> model = char_rnn(num_classes=5, cell="gru")
+        >>> model(fastnn.zeros(10, 2, dtype="int64"))[0].shape
+        (10, 2, 5)
+    """
+    return CharRNN(num_classes, **options)
+
+
 class ManyToOne(nn.Module):
     """Reads a sequence to its end and answers once: recurrent layers, and a linear layer on the last output.
 
