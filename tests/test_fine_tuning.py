@@ -1,6 +1,7 @@
 """Transfer: heads, frozen parameters, groups of rates, ensembles, and the command that shows what it is good for."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -116,6 +117,11 @@ def test_parameter_groups():
     assert found[0]["params"][0] is model.fc3.weight
     with pytest.raises(ValueError, match="parameter_groups: no parameter is named 'head'"):
         nn.utils.parameter_groups(model, {"head": 0.1})
+    for wrong in ((3, {"fc3": 0.1}), (model, "fc3"), (model, [("fc3", 0.1)])):
+        with pytest.raises(TypeError, match=r"parameter_groups: module is .* and rates .*; expected a Module and a"):
+            nn.utils.parameter_groups(*wrong)
+    with pytest.raises(TypeError, match=r"parameter_groups: the rate of 'fc3' is '0\.1'; expected a number or a dict"):
+        nn.utils.parameter_groups(model, {"fc3": "0.1"})
 
 
 def test_names_of_data_parallel():
@@ -153,6 +159,16 @@ def test_all_mismatches_at_once_and_nothing_changed():
     ):
         assert words in str(caught.value)
     assert all(np.array_equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_states_with_odd_keys_and_values():
+    model = nn.Linear(2, 1)
+    with pytest.raises(RuntimeError, match="unexpected keys: 3, None"):
+        model.load_state_dict(model.state_dict() | {3: np.ones(1), None: np.ones(1)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.load_state_dict({"weight": np.array([[1e300, np.nan]]), "bias": np.array([1.0])})
+    np.testing.assert_array_equal(model.weight.data, [[np.inf, np.nan]])
 
 
 # ---- ensembles ----------------------------------------------------------------------------------------------------

@@ -349,7 +349,7 @@ class Module(FineTuning):
             if array.shape != member.shape:
                 errors.append(f"size mismatch for {name}: the state has shape {array.shape}, the module {member.shape}")
             arrays[name] = array
-        if strict and unexpected and any(name.removeprefix("module.") in own for name in unexpected):
+        if strict and any(isinstance(name, str) and name.removeprefix("module.") in own for name in unexpected):
             errors.append(
                 "torch.nn.DataParallel puts 'module.' before each name; take it off: "
                 "{name.removeprefix('module.'): value for name, value in state_dict.items()}"
@@ -357,9 +357,10 @@ class Module(FineTuning):
         if errors:
             raise RuntimeError("\n  ".join([f"load_state_dict: errors for {type(self).__name__}:", *errors]))
         run_deferred()  # with the values that they were to see
-        for name, array in arrays.items():
-            np.copyto(own[name].data, array, casting="unsafe")
-            own[name]._version += 1
+        with np.errstate(all="ignore"):  # values too large for the type become infinite, as in PyTorch
+            for name, array in arrays.items():
+                np.copyto(own[name].data, array, casting="unsafe")
+                own[name]._version += 1
         return IncompatibleKeys(missing, unexpected)
 
     # ---- changes to the whole tree ----------------------------------------------------------------------------

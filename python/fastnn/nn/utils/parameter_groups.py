@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from ..fine_tuning import matching
@@ -22,6 +23,7 @@ def parameter_groups(module: Module, rates: Mapping[str, float | Mapping[str, An
 
     Raises:
         ValueError: a pattern matches no parameter.
+        TypeError: `module` is no module, or `rates` no mapping to numbers and dicts.
 
     Example:
         >>> from fastnn import models, nn, optim
@@ -29,10 +31,19 @@ def parameter_groups(module: Module, rates: Mapping[str, float | Mapping[str, An
         >>> [(len(group["params"]), group["lr"]) for group in optim.SGD(groups, lr=0.01).param_groups]
         [(2, 0.1), (4, 0.001), (4, 0.01)]
     """
+    if not isinstance(module, Module) or not isinstance(rates, Mapping):
+        raise TypeError(
+            f"parameter_groups: module is {type(module).__name__} and rates {type(rates).__name__}; expected a Module "
+            "and a mapping from patterns to learning rates"
+        )
     left = dict(module.named_parameters())
     names = list(left)
     groups = []
     for pattern, options in rates.items():
+        if not isinstance(options, (Mapping, Real)):
+            raise TypeError(
+                f"parameter_groups: the rate of {pattern!r} is {options!r}; expected a number or a dict of options"
+            )
         matched = [left.pop(name) for name in matching("parameter_groups", [pattern], names) if name in left]
         groups.append({"params": matched, **(options if isinstance(options, Mapping) else {"lr": options})})
     groups.append({"params": list(left.values())})
