@@ -343,6 +343,41 @@ def test_errors_of_the_formulas():
         fastnn.receptive_field([nn.Conv2d(1, 1, 3), nn.Conv1d(1, 1, 3)])
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(nn.Upsample(scale_factor=2), nn.PixelShuffle(2), nn.PixelUnshuffle(2), nn.MaxUnpool2d(2), nn.Flatten()),
+        *(nn.Unflatten(1, (1, 3)), nn.Bilinear(3, 3, 3), nn.Embedding(3, 3), nn.LSTM(3, 3), nn.GRUCell(3, 3)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_that_move_elements_are_not_passed_over(layer):
+    with pytest.raises(ValueError, match=rf"receptive_field: {type(layer).__name__} is no layer with windows"):
+        fastnn.receptive_field([nn.Conv2d(3, 3, 3), layer])
+
+
+def test_arguments_of_the_formulas():
+    two = np.int64(2)
+    assert fastnn.conv_output_size(np.int64(9), two, two) == 4
+    assert fastnn.receptive_field([(two, two)]) == ReceptiveField((2, 2), (2, 2), (0.5, 0.5))
+    assert fastnn.receptive_field([nn.Conv3d(1, 1, (3, 2, 1))]) == ReceptiveField((3, 2, 1), (1, 1, 1), (1, 0.5, 0))
+    with pytest.raises(ValueError, match=r"conv_output_size: the arguments have \[0\] numbers"):
+        fastnn.conv_output_size((), 3)
+    for wrong in (None, models.lenet5()):
+        with pytest.raises(TypeError, match="receptive_field: layers is"):
+            fastnn.receptive_field(wrong)
+
+
+def test_fields_behind_padding():
+    conv = nn.Conv2d(1, 1, 3)
+    padded = [nn.ZeroPad2d((1, 9, 2, 9)), conv]
+    assert fastnn.receptive_field(padded) == ReceptiveField((3, 3), (1, 1), (-1, 0))
+    assert fastnn.receptive_field([conv, *padded]) == ReceptiveField((5, 5), (1, 1), (0, 1))
+    seen = fastnn.summary(nn.Sequential(conv, *padded), (1, 1, 32, 32)).layers[-1].receptive_field
+    assert fastnn.receptive_field([conv, *padded]) == seen
+    assert fastnn.receptive_field([nn.ReflectionPad1d(2)]) == ReceptiveField((1,), (1,), (-2,))
+
+
 def test_fields_of_lists_of_layers():
     """VGG-16 up to its fifth pooling: 212 with stride 32 (Araujo et al., 2019)."""
     vgg16 = [layer for n in (2, 2, 3, 3, 3) for layer in (*[(3, 1, 1)] * n, (2, 2))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def conv_output_size(
         "dilation": (dilation, 1),
     }
     lengths = {len(value) for value, _ in given.values() if isinstance(value, Sequence)}
-    if len(lengths) > 1:
+    if len(lengths) > 1 or 0 in lengths:
         raise ValueError(f"conv_output_size: the arguments have {sorted(lengths)} numbers; expected as many each")
     dimensions = max(lengths, default=1)
     values = [_integers("conv_output_size", name, v, least, dimensions) for name, (v, least) in given.items()]
@@ -144,9 +145,10 @@ def receptive_field(layers: Iterable[Any]) -> ReceptiveField:
     """The receptive field of the last of several layers, one behind the other.
 
     Args:
-        layers: layers with windows, each a module (a convolution or pooling; those without windows, such as activations
-            and normalisations, change nothing; `nn.Sequential` stands for its modules) or a tuple (kernel_size, stride,
-            padding, dilation), from whose end padding 0 and dilation 1 may be left out, and stride 1.
+        layers: layers with windows, each a module (a convolution, pooling or padding; those without windows, such as
+            activations and normalisations, change nothing; `nn.Sequential` stands for its modules) or a tuple
+            (kernel_size, stride, padding, dilation), from whose end padding 0 and dilation 1 may be left out, and
+            stride 1.
 
     Raises:
         TypeError, ValueError: a layer is of another kind. For whole models there is `fastnn.summary`.
@@ -172,14 +174,20 @@ def receptive_field(layers: Iterable[Any]) -> ReceptiveField:
 def _windows(layers: Iterable[Any]) -> Iterator[list[tuple[int, int, int, int, bool]]]:
     """The windows of each layer along each dimension."""
     from . import nn
+    from .nn.padding import _Pad
 
+    if not isinstance(layers, Iterable):
+        raise TypeError(f"receptive_field: layers is {type(layers).__name__}; expected several modules or tuples")
+    others = _others()
     for layer in layers:
         if isinstance(layer, nn.Sequential):
             yield from _windows(layer)
         elif isinstance(layer, nn.Module):
-            if hasattr(layer, "kernel_size"):
+            if isinstance(layer, _Pad):  # (left, right, top, ...), the last dimension first
+                yield [(1, 1, before, 1, False) for before in layer.padding[::2][::-1]]
+            elif hasattr(layer, "kernel_size") and not isinstance(layer, others):
                 yield _window_of(layer)
-            elif any(True for _ in layer.children()) or isinstance(layer, (nn.Linear, nn.Flatten)):
+            elif any(True for _ in layer.children()) or isinstance(layer, others):
                 raise ValueError(
                     f"receptive_field: {type(layer).__name__} is no layer with windows; see fastnn.summary"
                 )
@@ -194,11 +202,24 @@ def _windows(layers: Iterable[Any]) -> Iterator[list[tuple[int, int, int, int, b
             )
 
 
+def _others() -> tuple[type[Module], ...]:
+    """Layers that move elements or mix those of different places, but not by windows over their input."""
+    from . import nn
+    from .nn.rnn import Recurrent
+    from .nn.rnn_cell import _Cell
+    from .nn.unpooling import _MaxUnpool
+
+    return (
+        *(nn.Linear, nn.Bilinear, nn.Embedding, Recurrent, _Cell, nn.Flatten, nn.Unflatten),
+        *(nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle, _MaxUnpool),
+    )
+
+
 def _window_of(layer: Module) -> list[tuple[int, int, int, int, bool]]:
     name = type(layer).__name__
     kernel, stride = layer.kernel_size, getattr(layer, "stride", None)
     padding, dilation = getattr(layer, "padding", 0), getattr(layer, "dilation", 1)
-    dimensions = 1 if name.endswith("1d") else 2
+    dimensions = {"1d": 1, "3d": 3}.get(name[-2:], 2)
     if padding == "same":
         reach = zip(*(_integers(name, "", v, 1, dimensions) for v in (kernel, dilation)), strict=True)
         padding = tuple(d * (k - 1) // 2 for k, d in reach)
@@ -219,11 +240,14 @@ def _window(
 
 
 def _integers(op: str, name: str, value: Any, least: int, dimensions: int) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,) * dimensions
-    if len(values) == 1:
-        values *= dimensions
-    if len(values) != dimensions or any(isinstance(v, bool) or not isinstance(v, int) for v in values):
-        raise TypeError(f"{op}: {name} is {value!r}; expected an integer, or {dimensions}")
+    given = tuple(value) if isinstance(value, Sequence) else (value,)
+    try:
+        values = tuple(map(index, given)) * (dimensions if len(given) == 1 else 1)
+    except TypeError:
+        values = ()
+    if len(values) != dimensions:
+        several = f", or {dimensions}" if dimensions > 1 else ""
+        raise TypeError(f"{op}: {name} is {value!r}; expected an integer{several}")
     if min(values) < least:
         raise ValueError(f"{op}: {name} is {value!r}; expected at least {least}")
     return values
