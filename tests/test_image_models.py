@@ -274,6 +274,14 @@ def test_networks_by_name():
         models.get("cifar_resnet20", colour=3)
 
 
+def test_arguments_that_networks_do_not_take():
+    with pytest.raises(ValueError, match="CifarResNet: blocks is 0; expected at least 1"):
+        models.CifarResNet(0)
+    with pytest.raises(TypeError, match="add_squeeze_excitation: model is int; expected a Module"):
+        models.add_squeeze_excitation(3)
+    assert isinstance(models.resnet18(norm_layer=None).bn1, nn.BatchNorm2d)
+
+
 # ---- initial values ------------------------------------------------------------------------------------------------
 
 

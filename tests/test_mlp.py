@@ -47,3 +47,8 @@ def test_dropout_and_errors():
     assert [m.p for m in models.mlp(4, (3, 2), dropout=0.25).modules() if isinstance(m, nn.Dropout)] == [0.25] * 2
     with pytest.raises(ValueError, match="784"):
         models.linear_classifier()(fastnn.zeros(2, 3, 32, 32))
+    for hidden in (300, "300"):
+        with pytest.raises(TypeError, match=r"MLP: hidden is .*300.*; expected the units of each hidden layer"):
+            models.mlp(hidden=hidden)
+    with pytest.raises(TypeError, match="MLP: activation is 'relu'; expected what makes a module"):
+        models.mlp(activation="relu")

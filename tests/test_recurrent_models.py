@@ -103,6 +103,12 @@ def test_heads_for_other_classes():
     assert head is model.linear
 
 
+def not_a_number():
+    model = models.CharRNN(5)
+    model.linear.bias.data[2] = np.nan
+    return model
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -114,6 +120,17 @@ def test_heads_for_other_classes():
         (lambda: models.CharRNN(5).sample([], 3), "the prompt is empty"),
         (lambda: models.CharRNN(5).sample([0], -1), "length is -1"),
         (lambda: models.CharRNN(5).sample([0], 1, -0.5), "temperature -0.5"),
+        (lambda: not_a_number().sample([0], 1), "sample: the model's scores hold NaN"),
+        (lambda: not_a_number().sample([0], 1, 0), "sample: the model's scores hold NaN"),
+        (
+            lambda: models.row_rnn()(randn(2, 28, 28)),
+            r"RowClassifier: x has shape \(2, 28, 28\); expected \(N, C, H, W\)",
+        ),
+        (lambda: models.Forecaster(3, 2)(randn(3, 3)), r"Forecaster: x has shape \(3, 3\); expected \(N, T, size\)"),
+        (
+            lambda: models.ManyToOne(3, (2,))(randn(3, 3)),
+            r"ManyToOne: x has shape \(3, 3\); expected \(N, T, input_size",
+        ),
     ],
 )
 def test_errors_of_models(call, message):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import nn, ops
+from ..nn.sizes import checked_size
 from ..tensor import Array, Tensor, record
 from .residual import ResidualBlock
 
@@ -79,6 +80,7 @@ class CifarResNet(nn.Module):
 
     def __init__(self, blocks: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
+        blocks = checked_size("CifarResNet: blocks", blocks)
         self.conv1 = nn.Conv2d(in_channels, 16, kernel_size=3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU()

@@ -33,6 +33,10 @@ class MLP(nn.Sequential):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise TypeError(f"MLP: hidden is {hidden!r}; expected the units of each hidden layer, such as (300, 100)")
+        if not callable(activation):
+            raise TypeError(f"MLP: activation is {activation!r}; expected what makes a module, such as nn.ReLU")
         for units in hidden:
             self.append(nn.Linear(in_features, units))
             if batch_norm:

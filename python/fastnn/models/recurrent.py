@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import nn
 from ..random import default_generator
-from ..tensor import Tensor, no_grad
+from ..tensor import Tensor, expect_tensors, no_grad
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -23,6 +23,12 @@ def _recurrent(cell: str, input_size: int, hidden_size: int, num_layers: int, **
         raise ValueError(f"models: cell is {cell!r}; expected one of {', '.join(_LAYERS)}")
     layers: nn.Module = _LAYERS[cell](input_size, hidden_size, num_layers, **options)
     return layers
+
+
+def _expect(name: str, x: Tensor, shape: str) -> None:
+    expect_tensors(name, x=x)
+    if x.ndim != shape.count(",") + 1:
+        raise ValueError(f"{name}: x has shape {x.shape}; expected {shape}")
 
 
 class CharRNN(nn.Module):
@@ -84,7 +90,7 @@ class CharRNN(nn.Module):
             generator: what draws; the one that `fastnn.manual_seed` seeds where None.
 
         Raises:
-            ValueError: the prompt is empty, or length or temperature is negative.
+            ValueError: the prompt is empty, length or temperature is negative, or the model's scores are NaN.
 
         Example:
             >>> import fastnn
@@ -113,6 +119,8 @@ class CharRNN(nn.Module):
 
 
 def _draw(scores: NDArray[np.float64], temperature: float, generator: Generator) -> int:
+    if np.isnan(scores).any():
+        raise ValueError("sample: the model's scores hold NaN")
     if temperature == 0:
         return int(scores.argmax())
     shifted = (scores - scores.max()) / temperature
@@ -169,6 +177,7 @@ class ManyToOne(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, input_size) -> (N, *output_shape)."""
+        _expect("ManyToOne", x, "(N, T, input_size)")
         y, _ = self.rnn(x.transpose(0, 1))
         answer: Tensor = self.linear(y[-1])
         return answer.reshape(-1, *self.output_shape)
@@ -219,6 +228,7 @@ class Forecaster(ManyToOne):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, size) -> (N, horizon, size)."""
+        _expect("Forecaster", x, "(N, T, size)")
         last = x[:, -1:]
         return super().forward(x - last) + last
 
@@ -257,6 +267,7 @@ class RowClassifier(ManyToOne):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> scores (N, num_classes), to which softmax has not been applied."""
+        _expect("RowClassifier", x, "(N, C, H, W)")
         return super().forward(x.transpose(1, 2).flatten(2))
 
 

@@ -70,6 +70,8 @@ def add_squeeze_excitation(model: _M, reduction: int = 16) -> _M:
         >>> model.layer3[0].se.fc1.weight.shape
         (4, 64, 1, 1)
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"add_squeeze_excitation: model is {type(model).__name__}; expected a Module")
     blocks = [module for module in model.modules() if isinstance(module, ResidualBlock)]
     if not blocks:
         raise ValueError(f"add_squeeze_excitation: {type(model).__name__} has no residual blocks")

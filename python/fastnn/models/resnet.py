@@ -136,7 +136,7 @@ class ResNet(nn.Module):
         width_per_group: channels of such a group in the first stage, which double from stage to stage.
         replace_stride_with_dilation: for the second, third and last stage, whether it keeps the number of pixels, and
             its 3x3 convolutions and those behind reach as far by dilation.
-        norm_layer: makes a normalisation of so many channels.
+        norm_layer: makes a normalisation of so many channels; None for batch normalisation.
         in_channels: channels of the images.
 
     Raises:
@@ -153,13 +153,14 @@ class ResNet(nn.Module):
         groups: int = 1,
         width_per_group: int = 64,
         replace_stride_with_dilation: Sequence[bool] | None = None,
-        norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        norm_layer: Callable[[int], nn.Module] | None = None,
         in_channels: int = 3,
     ) -> None:
         dilated = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilated) != 3:
             raise ValueError(f"ResNet: replace_stride_with_dilation is {dilated}; expected None or three values")
         super().__init__()
+        norm_layer = nn.BatchNorm2d if norm_layer is None else norm_layer
         inplanes, dilation = 64, 1
 
         def stage(planes: int, blocks: int, stride: int, dilate: bool) -> nn.Sequential:
