@@ -357,7 +357,11 @@ def test_npz_refuses(path):
         fastnn.load(path)
 
 
-def test_pickles_of_others_are_no_files_of_arrays(path):
-    path.write_bytes(pickle.dumps({"x": 1}))
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
+def test_what_else_a_file_may_be_is_said(tmp_path):
+    path = tmp_path / "array.npy"
+    np.save(path, np.ones(3))
+    with pytest.raises(ValueError, match=r"array\.npy is a single array of NumPy's, which np\.load reads"):
+        fastnn.load(path)
+    path.write_bytes(pickle.dumps({"weight": [1.0, 2.0]}))
+    with pytest.raises(ValueError, match=r"is a pickle, but none of torch\.save"):
         fastnn.load(path)

@@ -93,6 +93,10 @@ def load(path: Path) -> dict[str, Array]:
                 from .formats.torch_files import read_legacy
 
                 return read_legacy(file)
+            if start.startswith(b"\x93NUMPY"):
+                raise ValueError("is a single array of NumPy's, which np.load reads")
+            if start.startswith(b"\x80") and start[8:9] != b"{":  # a safetensors file has its header there
+                raise ValueError("is a pickle, but none of torch.save")
         except ValueError as error:
             raise ValueError(f"load: {os.fspath(path)} {error}") from error
     return _read(path)[0]
