@@ -219,6 +219,7 @@ def test_other_inputs_and_outputs():
     found = fastnn.summary(Product(), [(2, 3, 4), (2, 4, 5)])
     assert (found.layers[0].output_shape, found.multiply_adds) == ({"product": (2, 3, 5)}, 2 * 3 * 4 * 5)
     assert fastnn.summary(nn.Conv2d(3, 4, 3), (0, 3, 8, 8)).layers[0].output_shape == (0, 4, 6, 6)
+    assert json.dumps(fastnn.summary(nn.ReLU(), (np.int64(2), 3)).to_dict()["input_shape"]) == "[2, 3]"
     relu = nn.ReLU()
     twice = nn.Sequential(nn.Conv2d(1, 1, 1), relu, relu)
     assert [row.name for row in fastnn.summary(twice, (1, 1, 2, 2)).layers] == ["", "0", "1", "1"]

@@ -215,9 +215,9 @@ def _shapes(input_shape: Any) -> tuple[tuple[int, ...], ...]:
     several = isinstance(input_shape, Sequence) and input_shape and isinstance(input_shape[0], Sequence)
     shapes = tuple(input_shape) if several else (input_shape,)
     for shape in shapes:
-        if not isinstance(shape, Sequence) or not all(isinstance(n, int) and n >= 0 for n in shape):
+        if not isinstance(shape, Sequence) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
             raise TypeError(f"summary: input_shape is {input_shape!r}; expected a shape such as (1, 3, 224, 224)")
-    return tuple(tuple(shape) for shape in shapes)
+    return tuple(tuple(map(int, shape)) for shape in shapes)
 
 
 def _shape_of(output: Any) -> Shape:
