@@ -177,8 +177,19 @@ def test_errors_of_dropout2d():
         F.dropout2d(fastnn.ones(1, 2, 3, 4), 2)
     with pytest.raises(ValueError, match="Dropout2d: p is -1; expected a probability from 0 to 1"):
         nn.Dropout2d(-1)
-    with pytest.raises(ValueError, match=r"dropout2d: x has shape \(2, 3\); expected \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"dropout2d: x has shape \(2, 3\); expected \(N, C, H, W\) or \(N, C, L\)"):
         F.dropout2d(fastnn.ones(2, 3))
+
+
+def test_dropout2d_of_sequences_as_in_pytorch():
+    x = fastnn.ones(60, 8, 5)
+    with pytest.warns(UserWarning, match=r"^dropout2d: x has shape \(60, 8, 5\), which is taken for \(N, C, L\)"):
+        y = nn.Dropout2d(0.25)(x).numpy()
+    assert (y == y[..., :1]).all()
+    assert set(y.ravel().tolist()) == {0, np.float32(1 / 0.75)}
+    assert (y[..., 0] == 0).mean() == pytest.approx(0.25, abs=0.1)
+    with pytest.warns(UserWarning, match="^dropout2d: "):
+        assert nn.Dropout2d(0.25).eval()(x) is x
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

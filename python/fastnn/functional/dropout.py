@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 
@@ -41,13 +42,14 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = Fa
 
 def dropout1d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout2d` for sequences: (N, C, L) -> (N, C, L) or (C, L) -> (C, L)."""
-    return _channel_dropout("dropout1d", x, p, training, (2, 3), "(N, C, L) or (C, L)")
+    return _channel_dropout("dropout1d", x, p, training, {3: 2, 2: 1}, "(N, C, L) or (C, L)")
 
 
 def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Sets each channel of each image to 0 with probability `p` and scales the others by 1 / (1 - p).
 
     (N, C, H, W) -> (N, C, H, W) (Tompson et al.: Efficient object localization using convolutional networks, 2015).
+    Three dimensions are (N, C, L) as in PyTorch, not a single image: a warning says so.
 
     Args:
         x: the input, float32 or float64.
@@ -59,12 +61,16 @@ def dropout2d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = 
         ValueError: `p` is not between 0 and 1, or `x` has another number of dimensions.
         TypeError: `x` is not floating-point.
     """
-    return _channel_dropout("dropout2d", x, p, training, (4,), "(N, C, H, W)")
+    y = _channel_dropout("dropout2d", x, p, training, {4: 2, 3: 2}, "(N, C, H, W) or (N, C, L)")
+    if x.ndim == 3:
+        message = f"dropout2d: x has shape {x.shape}, which is taken for (N, C, L); dropout1d says so, too"
+        warnings.warn(message, stacklevel=2)
+    return y
 
 
 def dropout3d(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout2d` for volumes: (N, C, D, H, W) -> (N, C, D, H, W) or (C, D, H, W) -> (C, D, H, W)."""
-    return _channel_dropout("dropout3d", x, p, training, (4, 5), "(N, C, D, H, W) or (C, D, H, W)")
+    return _channel_dropout("dropout3d", x, p, training, {5: 2, 4: 1}, "(N, C, D, H, W) or (C, D, H, W)")
 
 
 def alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -130,14 +136,14 @@ def _dropped(x: Tensor, p: float, scale: float | None = None, dropped: float = 0
     return record(y, lambda dy: ops.dropout(dy, p, seed, scale=scale, channels_last=channels_last), x)
 
 
-def _channel_dropout(name: str, x: Tensor, p: float, training: bool, ndims: tuple[int, ...], expected: str) -> Tensor:
-    """Dropout of whole channels of `x`, which may lack its first dimension where there are two `ndims`."""
+def _channel_dropout(name: str, x: Tensor, p: float, training: bool, leading: dict[int, int], expected: str) -> Tensor:
+    """Dropout of whole channels of `x`: for each number of dimensions, how many of them tell channels apart."""
     _check(name, x, p)
-    if x.ndim not in ndims:
+    if x.ndim not in leading:
         raise ValueError(f"{name}: x has shape {x.shape}; expected {expected}")
     if not training or p == 0:
         return x
-    channels = x.shape[: 2 if x.ndim == ndims[-1] else 1]
+    channels = x.shape[: leading[x.ndim]]
     factors = dropout(Tensor(np.ones(channels, x.dtype)), p)
     return x * factors.reshape(*channels, *(1,) * (x.ndim - len(channels)))
 

@@ -51,7 +51,7 @@ class Dropout1d(_Dropout):
 class Dropout2d(_Dropout):
     """In training, sets each channel of each image to 0 with probability `p` and scales the others by 1 / (1 - p).
 
-    In evaluation mode it returns its input. (N, C, H, W) -> (N, C, H, W).
+    In evaluation mode it returns its input. (N, C, H, W) -> (N, C, H, W) or (N, C, L) -> (N, C, L).
 
     Args:
         p: the probability of a channel to become 0.
@@ -62,7 +62,7 @@ class Dropout2d(_Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """(N, C, H, W) -> (N, C, H, W) or (N, C, L) -> (N, C, L)."""
         return F.dropout2d(x, self.p, self.training)
 
 
