@@ -121,6 +121,16 @@ X = np.array([0, 3])
         (lambda: nn.Embedding(3, 2, -4), ValueError, "Embedding: padding_idx is -4; expected -3 to 2"),
         (lambda: nn.Embedding(0, 2), ValueError, "Embedding: num_embeddings is 0; expected at least 1"),
         (lambda: nn.Embedding(3, 2.5), TypeError, "Embedding: embedding_dim is 2.5; expected an integer"),
+        (lambda: nn.Embedding(3, 2, max_norm="1"), TypeError, "Embedding: max_norm is '1'; expected a number"),
+        (lambda: nn.Embedding(3, 2, norm_type=None), TypeError, "Embedding: norm_type is None; expected a number"),
+        (lambda: nn.Embedding(3, 2, sparse=True), NotImplementedError, "Embedding: sparse=True is not supported"),
+        (
+            lambda: nn.Embedding(3, 2, _weight=fastnn.tensor(W)),
+            ValueError,
+            r"_weight has shape \(4, 3\); expected \(3, 2",
+        ),
+        (lambda: F.embedding([-1], fastnn.tensor(W), max_norm=1.0), IndexError, "x holds the index -1, out of range"),
+        (lambda: nn.Embedding.from_pretrained(W.astype(int)), TypeError, "embeddings have dtype int64; expected float"),
         (lambda: nn.Embedding.from_pretrained(W[0]), ValueError, r"embeddings have shape \(3,\); expected 2 dim"),
     ],
 )
@@ -152,6 +162,32 @@ def test_layer_equals_pytorch(padding_idx):
     y.backward(dy)
     assert_array_equal(y.detach().numpy(), expected.detach().numpy())
     assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_norm": 1.0},
+        {"max_norm": 2.0, "norm_type": 1.0, "padding_idx": 2},
+        {"max_norm": 0.5, "norm_type": float("inf"), "scale_grad_by_freq": True},
+        {"scale_grad_by_freq": True, "padding_idx": -1},
+    ],
+)
+@pytest.mark.parametrize("shape", [(5, 6), (), (0, 3)])
+def test_norms_and_frequencies_equal_pytorch(options, shape, dtype):
+    torch = pytest.importorskip("torch")
+    x, w, dy = case(dtype, shape, 7, 9)
+    theirs = torch.nn.Embedding(7, 9, _weight=torch.tensor(w), **options)
+    ours = nn.Embedding(7, 9, _weight=fastnn.tensor(w), **options)
+    assert repr(ours) == repr(theirs)
+    expected, y = theirs(torch.from_numpy(np.asarray(x))), ours(x)
+    expected.backward(torch.from_numpy(dy))
+    y.backward(dy)
+    tolerance = {"rtol": 0, "atol": 64 * np.finfo(dtype).eps}
+    assert_allclose(y.detach().numpy(), expected.detach().numpy(), **tolerance)
+    assert_allclose(ours.weight.detach().numpy(), theirs.weight.detach().numpy(), **tolerance)
+    assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), **tolerance)
 
 
 def test_initial_vectors():

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import functional as F
 from .. import ops
-from ..functional.embedding import checked_padding_idx
+from ..functional.embedding import check_options, checked_padding_idx
 from ..tensor import Parameter, Tensor, as_tensor
 from . import init
 from .module import Module
@@ -21,6 +21,10 @@ class Embedding(Module):
         embedding_dim: the size of each vector.
         padding_idx: an index (counted from the end where it is negative) whose vector starts as zeros and gets no
             gradient, so that it stays as it is.
+        max_norm: vectors that are looked up and whose norm is larger are scaled to this norm first, in `weight` itself.
+        norm_type: the exponent of that norm.
+        scale_grad_by_freq: whether the gradient of a vector is divided by the number of times that it is looked up.
+        sparse: not supported: gradients are dense.
 
     Attributes:
         weight: (num_embeddings, embedding_dim), initialised as in PyTorch: normal with mean 0 and variance 1.
@@ -28,6 +32,7 @@ class Embedding(Module):
     Raises:
         TypeError: an argument is no integer. When called: the indices are not integers.
         ValueError: a size is less than 1, or `padding_idx` is out of range.
+        NotImplementedError: with `sparse`.
         IndexError: when called: an index is out of range.
 
     Example:
@@ -44,27 +49,52 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        *,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
         _weight: Tensor | None = None,
+        _freeze: bool = False,
     ) -> None:
         super().__init__()
+        check_options("Embedding", max_norm, norm_type, sparse)
         self.num_embeddings = checked_size("Embedding: num_embeddings", num_embeddings)
         self.embedding_dim = checked_size("Embedding: embedding_dim", embedding_dim)
         self.padding_idx = checked_padding_idx("Embedding", padding_idx, self.num_embeddings)
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.sparse = sparse
+        size = self.num_embeddings, self.embedding_dim
         if _weight is not None:
-            self.weight = Parameter(_weight)
+            if _weight.shape != size:
+                raise ValueError(f"Embedding: _weight has shape {_weight.shape}; expected {size}")
+            self.weight = Parameter(_weight, requires_grad=not _freeze)
         else:
-            self.weight = Parameter(ops.empty((self.num_embeddings, self.embedding_dim)))
+            self.weight = Parameter(ops.empty(size), requires_grad=not _freeze)
             self.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+    ) -> Embedding:
         """An embedding with the given vectors, which it holds without a copy where possible.
 
         Args:
             embeddings: (num_embeddings, embedding_dim), float32 or float64.
             freeze: whether the vectors get no gradient.
             padding_idx: an index whose vector gets no gradient. It is not set to zeros.
+            max_norm: the largest norm, as in `Embedding`.
+            norm_type: the exponent of the norm.
+            scale_grad_by_freq: whether gradients are divided by how often a vector is looked up.
+            sparse: not supported.
 
         Example:
             >>> import fastnn
@@ -76,9 +106,12 @@ class Embedding(Module):
         weight = as_tensor(embeddings).detach()
         if weight.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: embeddings have shape {weight.shape}; expected 2 dimensions")
-        embedding = cls(weight.shape[0], weight.shape[1], padding_idx, _weight=weight)
-        embedding.weight.requires_grad_(not freeze)
-        return embedding
+        if weight.dtype.char not in "fd":
+            raise TypeError(
+                f"Embedding.from_pretrained: embeddings have dtype {weight.dtype}; expected float32 or float64"
+            )
+        options = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+        return cls(weight.shape[0], weight.shape[1], *options, _weight=weight, _freeze=freeze)
 
     def reset_parameters(self) -> None:
         """Draws the vectors anew; that of `padding_idx` becomes zeros."""
@@ -88,9 +121,18 @@ class Embedding(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Integers (...) -> (..., embedding_dim)."""
-        return F.embedding(x, self.weight, self.padding_idx)
+        options = self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse
+        return F.embedding(x, self.weight, *options)
 
     def extra_repr(self) -> str:
-        """The sizes."""
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        """The sizes, and what differs from the defaults."""
+        text = f"{self.num_embeddings}, {self.embedding_dim}"
+        if self.padding_idx is not None:
+            text += f", padding_idx={self.padding_idx}"
+        if self.max_norm is not None:
+            text += f", max_norm={self.max_norm}"
+        if self.norm_type != 2:
+            text += f", norm_type={self.norm_type}"
+        if self.scale_grad_by_freq:
+            text += f", scale_grad_by_freq={self.scale_grad_by_freq}"
+        return text
