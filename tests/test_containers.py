@@ -199,3 +199,9 @@ def test_parameters_train_inside_of_a_module():
     model(fastnn.ones(3, 2)).sum().backward()
     assert [p.grad.tolist() for p in model.parameters()] == [[3.0, 3.0]] * 3
     assert model.double().pair[0].dtype == np.float64
+
+
+def test_containers_of_nothing_as_in_pytorch():
+    for kind in (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict):
+        assert len(kind(None)) == len(kind()) == 0
+    assert list(nn.ParameterDict(parameters={"a": fastnn.ones(2)})) == ["a"]

@@ -48,10 +48,11 @@ class ParameterList(_Parameters):
         ['0', '1']
     """
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
         self._size = 0
-        self.extend(values or ())
+        if values is not None:
+            self.extend(values)
 
     def _name_at(self, i: int) -> str:
         i = as_index(i)
@@ -104,8 +105,8 @@ class ParameterDict(_Parameters):
     """A dictionary whose parameters are registered under its keys.
 
     Args:
-        values: the first entries: a mapping from names to values, or an iterable of pairs. Tensors become parameters;
-            what is no tensor is kept as it is.
+        parameters: the first entries: a mapping from names to values, or an iterable of pairs. Tensors become
+            parameters; what is no tensor is kept as it is.
 
     Example:
         >>> import fastnn
@@ -115,10 +116,11 @@ class ParameterDict(_Parameters):
         [('left', (2,)), ('right', (3,))]
     """
 
-    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()
         self._keys: dict[str, None] = {}
-        self.update(values or ())
+        if parameters is not None:
+            self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:
