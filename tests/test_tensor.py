@@ -788,6 +788,7 @@ ERRORS = {
     "permute twice": (lambda: X.permute(0, 0), ValueError, "permute: dims are .*; expected each at most once"),
     "transpose": (lambda: X.transpose(0, 2), IndexError, "transpose: dimension 2 is out of range for .* 2 dimensions"),
     "flatten": (lambda: X.flatten(1, 0), ValueError, "flatten: start_dim 1 comes after end_dim 0"),
+    "flatten a number": (lambda: tensor(1.0).flatten(1), IndexError, "flatten: dimension 1 is out of range"),
     "sum": (lambda: X.sum(2), IndexError, "sum: dimension 2 is out of range"),
     "sum type": (lambda: X.sum("a"), TypeError, "sum: dim is 'a'; expected an int"),
     "sum twice": (lambda: X.sum((1, -1)), ValueError, r"sum: dims are \(1, -1\); expected each at most once"),

@@ -550,9 +550,10 @@ class Tensor(Holder):
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """Merges the dimensions from `start_dim` to `end_dim` into one."""
+        ndim = max(1, self.ndim)  # a single number counts as a row of one, as in PyTorch
+        start, end = one_axis("flatten", start_dim, ndim), one_axis("flatten", end_dim, ndim)
         if self.ndim == 0:
             return self.reshape(1)
-        start, end = one_axis("flatten", start_dim, self.ndim), one_axis("flatten", end_dim, self.ndim)
         if start > end:
             raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
         merged = count(self.shape, range(start, end + 1))
