@@ -224,7 +224,22 @@ def test_lp_pool_gradients():
     zeros = fastnn.zeros(1, 1, 2, 2).requires_grad_()
     F.lp_pool2d(zeros, 2, 2).sum().backward()
     assert_array_equal(zeros.grad.numpy(), np.zeros((1, 1, 2, 2)))
-    with pytest.raises(ValueError, match="lp_pool2d: norm_type is 0"):
-        F.lp_pool2d(zeros, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "message"),
+    [
+        (lambda: nn.LPPool2d(0, 2), ValueError, "lp_pool2d: norm_type is 0; expected another number"),
+        (lambda: nn.LPPool2d("2", 2), TypeError, "lp_pool2d: norm_type is '2'; expected a number"),
+        (lambda: nn.LPPool2d(2, None), TypeError, "lp_pool2d: kernel_size is None; expected an int or two"),
+        (lambda: nn.LPPool2d(2, ("2", 2)), TypeError, r"lp_pool2d: kernel_size is \('2', 2\); expected an int or two"),
+        (lambda: nn.LPPool2d(2, 2, 0), ValueError, "lp_pool2d: stride is 0; expected at least 1"),
+        (lambda: nn.LPPool1d(2, (2, 2)), TypeError, r"lp_pool1d: kernel_size is \(2, 2\); expected an int$"),
+    ],
+)
+def test_errors_of_lp_pooling(layer, kind, message):
+    pool = layer()
+    with pytest.raises(kind, match=f"^{message}"):
+        pool(fastnn.ones(*(2, 4, 4)[: 2 if isinstance(pool, nn.LPPool1d) else 3]))
     with pytest.raises(TypeError, match="lp_pool1d: norm_type is 'a'"):
         F.lp_pool1d(fastnn.zeros(1, 1, 4), "a", 2)

@@ -221,3 +221,9 @@ def test_layers_against_torch(name, kwargs):
     assert repr(ours) == repr(theirs)
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 6)).astype(np.float32)
     assert_allclose(ours(fastnn.tensor(x)).numpy(), theirs(torch.tensor(x)).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", ["2", (2, "2")])
+def test_a_factor_is_a_number(factor):
+    with pytest.raises(TypeError, match=r"^Upsample: scale_factor.* is '2'; expected a number"):
+        nn.Upsample(scale_factor=factor)

@@ -12,6 +12,7 @@ from .. import ops
 from ..arrays import elementwise
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, is_grad_enabled, record
 from .rows import as_rows, of_row
+from .sizes import sizes
 
 IntPair: TypeAlias = int | Sequence[int]
 IntOne: TypeAlias = int | Sequence[int]
@@ -256,7 +257,9 @@ def lp_pool2d(
         >>> lp_pool2d(fastnn.tensor([[[1.0, 2.0], [2.0, 4.0]]]), 2, 2).tolist()
         [[[5.0]]]
     """
-    return _lp_pool("lp_pool2d", x, norm_type, kernel_size, stride, ceil_mode)
+    kernel = sizes("lp_pool2d", "kernel_size", kernel_size, 2, 1)
+    steps = kernel if stride is None else sizes("lp_pool2d", "stride", stride, 2, 1)
+    return _lp_pool("lp_pool2d", x, norm_type, kernel, steps, ceil_mode)
 
 
 def lp_pool1d(
@@ -268,19 +271,21 @@ def lp_pool1d(
 ) -> Tensor:
     """The root of the sum of each window's powers, as `lp_pool2d`: (N, C, L) -> (N, C, P) or (C, L) -> (C, P)."""
     rows = as_rows("lp_pool1d", x)
-    stride = kernel_size if stride is None else stride
-    window = of_row(kernel_size, 1), of_row(stride, 1)
-    return _lp_pool("lp_pool1d", rows, norm_type, *window, ceil_mode).squeeze(-2)
+    kernel = sizes("lp_pool1d", "kernel_size", kernel_size, 1, 1)
+    steps = kernel if stride is None else sizes("lp_pool1d", "stride", stride, 1, 1)
+    return _lp_pool("lp_pool1d", rows, norm_type, (1, *kernel), (1, *steps), ceil_mode).squeeze(-2)
 
 
-def _lp_pool(op: str, x: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+def _lp_pool(
+    op: str, x: Tensor, norm_type: float, kernel: tuple[int, ...], stride: tuple[int, ...], ceil_mode: bool
+) -> Tensor:
     expect_numbers(op, norm_type=norm_type)
     if norm_type == 0:
         raise ValueError(f"{op}: norm_type is 0; expected another number")
     batched = _is_batched(op, x)
     images = ops.to_channels_last(x.data if batched else x.data[None])
-    size, window = images.shape, (kernel_size, stride, 0, ceil_mode)
-    elements = math.prod(kernel_size) if isinstance(kernel_size, Sequence) else kernel_size * kernel_size
+    size, window = images.shape, (kernel, stride, 0, ceil_mode)
+    elements = math.prod(kernel)
     p = float(norm_type)
     sums = ops.avg_pool2d_forward(_power(images, p), *window) * images.dtype.type(elements)
     y = _power(sums, 1 / p)

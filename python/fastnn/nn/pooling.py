@@ -180,7 +180,7 @@ class LPPool1d(_LPPool):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, L) -> (N, C, P)."""
-        return F.lp_pool1d(x, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return F.lp_pool1d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
 
 class LPPool2d(_LPPool):
@@ -195,7 +195,7 @@ class LPPool2d(_LPPool):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, P, Q)."""
-        return F.lp_pool2d(x, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return F.lp_pool2d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
 
 class _AdaptivePool(Module):

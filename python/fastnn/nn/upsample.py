@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .. import functional as F
 from ..functional.upsample import Scale, Size
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_numbers
 from .module import Module
 
 
@@ -39,10 +39,16 @@ class Upsample(Module):
         super().__init__()
         self.size = size
         self.scale_factor: Scale | None
-        if isinstance(scale_factor, Sequence):
+        if isinstance(scale_factor, Sequence) and not isinstance(scale_factor, str):
+            expect_numbers(
+                type(self).__name__, **{f"scale_factor[{i}]": factor for i, factor in enumerate(scale_factor)}
+            )
             self.scale_factor = tuple(float(factor) for factor in scale_factor)
+        elif scale_factor is not None:
+            expect_numbers(type(self).__name__, scale_factor=scale_factor)
+            self.scale_factor = float(scale_factor)
         else:
-            self.scale_factor = None if scale_factor is None else float(scale_factor)
+            self.scale_factor = None
         self.mode = mode
         self.align_corners = align_corners
         self.recompute_scale_factor = recompute_scale_factor
