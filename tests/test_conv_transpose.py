@@ -99,6 +99,15 @@ def test_bad_output_size():
         layer(x, output_size=(11, 15))
     with pytest.raises(ValueError, match=r"output_size is \(11,\); expected 2 integers"):
         layer(x, output_size=(11,))
+    with pytest.raises(ValueError, match=r"ConvTranspose2d: output_size is 11; expected 2 integers"):
+        layer(x, output_size=11)
+    with pytest.raises(ValueError, match=r"ConvTranspose2d: x has shape \(4,\); expected 3 or 4 dimensions"):
+        layer(x[0, :, 0, 0], output_size=(11, 13))
+
+
+def test_whole_output_size_of_a_single_image():
+    layer, x = nn.ConvTranspose2d(4, 3, 3, 2), fastnn.ones(4, 5, 6)
+    assert layer(x, output_size=(3, 12, 14)).shape == (3, 12, 14)
 
 
 X, W = np.ones((2, 4, 5, 6)), np.ones((4, 3, 3, 3))
@@ -129,6 +138,7 @@ X, W = np.ones((2, 4, 5, 6)), np.ones((4, 3, 3, 3))
         ({"dilation": 0}, ValueError, "dilation is 0"),
         ({"groups": 3}, ValueError, "multiples of 3 groups"),
         ({"groups": 0}, ValueError, "groups is 0"),
+        ({"groups": "2"}, TypeError, "conv_transpose2d: groups is '2'; expected an int"),
     ],
 )
 def test_bad_input(kwargs, error, message):

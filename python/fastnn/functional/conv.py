@@ -107,6 +107,7 @@ def _conv2d(
 ) -> Tensor:
     if bias is not None:
         expect_tensors(op, bias=bias)
+    (groups,) = sizes(op, "groups", groups, 1, 1)
     if x.ndim == 3:
         return _conv2d(op, x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     if isinstance(padding, str):
@@ -244,6 +245,7 @@ def _conv_transpose2d(
         return _conv_transpose2d(op, images, weight, bias, stride, padding, output_padding, groups, dilation).squeeze(0)
     if weight.shape[0] != x.shape[1]:
         raise ValueError(f"{op}: weight has {weight.shape[0]} input channels, x has {x.shape[1]}")
+    (groups,) = sizes(op, "groups", groups, 1, 1)
     K = weight.shape[1] * groups
     if bias is not None:
         expect_tensors(op, bias=bias)

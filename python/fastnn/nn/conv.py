@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from .. import functional as F
 from .. import ops
-from ..tensor import Parameter, Tensor
+from ..tensor import Parameter, Tensor, expect_tensors
 from . import init
 from .module import Module
 from .sizes import IntPair, checked_size, checked_sizes
@@ -294,7 +294,11 @@ class _ConvTranspose(_Conv):
         """What makes the output as large as `output_size` says: its last dimensions, or all."""
         if output_size is None:
             return self.output_padding
-        if len(output_size) not in (self.dimensions, self.dimensions + 2):
+        expect_tensors(self._name, x=x)
+        if x.ndim - self.dimensions not in (1, 2):
+            expected = f"{self.dimensions + 1} or {self.dimensions + 2} dimensions"
+            raise ValueError(f"{self._name}: x has shape {x.shape}; expected {expected}")
+        if not isinstance(output_size, Sequence) or len(output_size) not in (self.dimensions, x.ndim):
             raise ValueError(f"{self._name}: output_size is {output_size!r}; expected {self.dimensions} integers")
         wanted = checked_sizes(f"{self._name}: output_size", output_size[-self.dimensions :], self.dimensions)
         smallest = [
