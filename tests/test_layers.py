@@ -303,6 +303,13 @@ def test_dropout_wants_floating_point():
         ),
         (lambda: nn.ConvTranspose2d(3, 3, 3, output_padding=1), ValueError, "less than stride or dilation"),
         (lambda: nn.ConvTranspose1d(3, 3, 3, output_padding=-1), ValueError, "output_padding is -1"),
+        (
+            lambda: F.conv2d(fastnn.ones(1, 2, 3, 3), fastnn.ones(2, 2, 3, 3), groups=1.5),
+            TypeError,
+            "conv2d: groups is 1.5",
+        ),
+        (lambda: nn.BatchNorm2d(3)(None), TypeError, "BatchNorm2d: x is NoneType; expected a Tensor"),
+        (lambda: nn.InstanceNorm1d(3)([1.0]), TypeError, "InstanceNorm1d: x is list; expected a Tensor"),
         (lambda: nn.Subsampling2d(0, 2), ValueError, "Subsampling2d: channels is 0"),
         (lambda: nn.Subsampling2d(3, 0), ValueError, "Subsampling2d: kernel_size is 0"),
     ],

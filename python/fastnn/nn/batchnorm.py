@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import functional as F
 from .. import ops
-from ..tensor import Array, Parameter, Tensor
+from ..tensor import Array, Parameter, Tensor, expect_tensors
 from . import init
 from .module import Module
 from .sizes import checked_size
@@ -91,6 +91,7 @@ class _BatchNorm(ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes each channel: any of the shapes that the class names -> the same shape."""
+        expect_tensors(type(self).__name__, x=x)
         if x.ndim not in self._expected:
             expected = " or ".join(self._expected.values())
             raise ValueError(f"{type(self).__name__}: x has shape {x.shape}; expected {expected}")

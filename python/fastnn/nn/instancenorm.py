@@ -6,7 +6,7 @@ import warnings
 from typing import ClassVar
 
 from .. import functional as F
-from ..tensor import Tensor
+from ..tensor import Tensor, expect_tensors
 from .batchnorm import ChannelNorm
 
 
@@ -29,6 +29,7 @@ class _InstanceNorm(ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalizes each channel of each sample: any of the shapes that the class names -> the same shape."""
+        expect_tensors(type(self).__name__, x=x)
         sample, batch = self._expected
         batch_ndim = batch.count(",") + 1
         if x.ndim not in (batch_ndim - 1, batch_ndim):
