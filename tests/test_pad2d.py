@@ -204,6 +204,8 @@ def test_images_stay_channels_last():
         (((1, 1), "reflect"), ValueError, r"x has shape \(1, 2, 3, 4\) and pad has 2 numbers; with mode 'reflect'"),
         (((1, 1, 1, 1), "reflect", 1.0), ValueError, "value is 1.0; mode 'reflect' takes none"),
         (((-3, -3),), ValueError, "a dimension of 4 is cropped by 3 and 3 elements"),
+        (((-5, 3),), ValueError, "a dimension of 4 is cropped by 5 and 0 elements"),
+        (((3, -5, 0, 0),), ValueError, "a dimension of 4 is cropped by 0 and 5 elements"),
         (((1, 1), "constant", "x"), TypeError, "value is 'x'; expected a number"),
     ],
 )

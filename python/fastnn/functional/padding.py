@@ -115,6 +115,10 @@ def _pad_volumes(x: Tensor, sides: Sides, mode: str) -> Tensor:
 
 
 def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
+    for size, side in zip(x.shape, sides, strict=True):
+        before, behind = (max(-n, 0) for n in side)
+        if before + behind > size:
+            raise ValueError(f"pad: a dimension of {size} is cropped by {before} and {behind} elements")
     channels_inside = x.ndim in (3, 4) and x.data.strides[1] == x.data.itemsize
     if x.dtype.char in "fd" and not any(map(any, sides[:-2])):
         if x.ndim == 4:
@@ -125,7 +129,7 @@ def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
     shape = tuple(size + a + b for size, (a, b) in zip(x.shape, sides, strict=True))
     inner = tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, sides, strict=True))
     outer = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, sides, strict=True))
-    before, dtype = x.shape, x.dtype
+    given, dtype = x.shape, x.dtype
 
     def placed(shape: tuple[int, ...], a: Array, where: tuple[slice, ...], value: float) -> Array:
         if dtype.char in "fd":
@@ -138,4 +142,4 @@ def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
         return y
 
     y = placed(shape, x.data[outer], inner, value)
-    return record(y, lambda dy: placed(before, dy[inner], outer, 0), x)
+    return record(y, lambda dy: placed(given, dy[inner], outer, 0), x)
