@@ -142,6 +142,8 @@ GRID += [
     for mode in ("nearest", "nearest-exact", "bilinear", "area")
     for how in [*HOW, {"size": (3, 11)}, {"scale_factor": (2.0, 0.5)}, {"size": [6, 7]}]
 ]
+# As many elements as before, but not the same ones.
+GRID += [("nearest-exact", shape, {"scale_factor": 1.1}) for shape in ((2, 3, 7), (2, 5, 6, 7))]
 
 
 @pytest.mark.parametrize(("mode", "shape", "how"), GRID)

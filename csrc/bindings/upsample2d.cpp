@@ -70,12 +70,9 @@ TapArrays<T> nearest_taps(int64_t size, int64_t count, bool exact, std::optional
                            : static_cast<float>(size) / static_cast<float>(count);
   for (int64_t i = 0; i < count; ++i) {
     const float middle = static_cast<float>(i) + (exact ? 0.5F : 0.0F);
-    int64_t at = i;
-    if (count == 2 * size && !exact) {
-      at = i / 2;
-    } else if (count != size) {
-      at = element_at(middle * step, size);
-    }
+    int64_t at = element_at(middle * step, size);
+    if (!exact && count == size) at = i;  // whatever the scale is, as in PyTorch
+    if (!exact && count == 2 * size) at = i / 2;
     result.low[static_cast<size_t>(i)] = at;
   }
   return result;
