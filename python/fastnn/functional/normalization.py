@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import ops
 from ..arrays import Dims, all_axes, quiet
+from ..norms import p_norm
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 from .batchnorm import batch_norm
 
@@ -283,40 +284,18 @@ def normalize(x: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> T
     if data.dtype.kind != "f":
         raise TypeError(f"normalize: x has dtype {data.dtype}; expected a floating-point one")
     axes = all_axes("normalize", dim, data.ndim)
-    norm = quiet(_norm, data, p, axes)
+    norm, norm_backward = p_norm(data, p, axes, keepdim=True)
     divisor = np.maximum(norm, np.asarray(eps, data.dtype))
 
+    def gradient(dy: Array) -> Array:
+        scaled = dy / divisor
+        dnorm = -np.sum(scaled * (data / divisor), axes, keepdims=True)
+        return np.asarray(scaled + norm_backward(np.where(norm >= divisor, dnorm, 0)))
+
     def backward(dy: Array) -> Array:
-        return quiet(_normalize_backward, dy, data, p, axes, norm, divisor)
+        return quiet(gradient, dy)
 
     return record(quiet(np.divide, data, divisor), backward, x)
-
-
-def _norm(x: Array, p: float, axes: tuple[int, ...]) -> Array:
-    magnitude = np.abs(x)
-    if math.isinf(p):
-        ends = np.max if p > 0 else np.min
-        return np.asarray(ends(magnitude, axes, keepdims=True))
-    if p == 0:
-        return np.asarray(np.sum(magnitude != 0, axes, keepdims=True, dtype=x.dtype))
-    if p == 2:
-        return np.asarray(np.sqrt(np.sum(x * x, axes, keepdims=True)))
-    return np.asarray(np.sum(magnitude**p, axes, keepdims=True) ** (1 / p))
-
-
-def _normalize_backward(dy: Array, x: Array, p: float, axes: tuple[int, ...], norm: Array, divisor: Array) -> Array:
-    """(dy - slope * sum(dy * x) / divisor) / divisor, where slope is the gradient of the norm; 0 below eps."""
-    magnitude = np.abs(x)
-    if p == 0:
-        slope = np.zeros_like(x)
-    elif math.isinf(p):  # equal parts for all that are the largest
-        among = magnitude == norm
-        slope = np.sign(x) * among / np.sum(among, axes, keepdims=True, dtype=x.dtype)
-    else:
-        slope = np.sign(x) * (magnitude / norm) ** (p - 1)
-    slope = np.where((norm >= divisor) & (x != 0), slope, 0).astype(x.dtype, copy=False)
-    total = np.sum(dy * x, axes, keepdims=True) / divisor
-    return np.asarray((dy - slope * total) / divisor)
 
 
 def _expect_types(op: str, x: Tensor, eps: float, weight: Tensor | None, bias: Tensor | None = None) -> None:
