@@ -261,6 +261,9 @@ def test_dropout_wants_floating_point():
 # ---- errors of the constructors ----------------------------------------------------------------------------------
 
 
+IMAGE = fastnn.tensor(np.zeros((2, 3, 8, 8), np.uint8))
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "text"),
     [
@@ -312,6 +315,20 @@ def test_dropout_wants_floating_point():
         (lambda: nn.InstanceNorm1d(3)([1.0]), TypeError, "InstanceNorm1d: x is list; expected a Tensor"),
         (lambda: nn.Subsampling2d(0, 2), ValueError, "Subsampling2d: channels is 0"),
         (lambda: nn.Subsampling2d(3, 0), ValueError, "Subsampling2d: kernel_size is 0"),
+        (
+            lambda: nn.Subsampling2d(3, 2, nn.Tanh()),
+            TypeError,
+            r"Subsampling2d: activation is Tanh\(\); expected what makes",
+        ),
+        (lambda: nn.Subsampling2d(3, 2, "tanh"), TypeError, "Subsampling2d: activation is 'tanh'; expected what makes"),
+        (
+            lambda: nn.SqueezeExcitation(3, 2, nn.ReLU, dict),
+            TypeError,
+            "SqueezeExcitation: scale_activation is <class 'd",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3)(IMAGE), TypeError, "conv2d: x has dtype uint8; expected float32 or float64"),
+        (lambda: nn.Conv1d(3, 4, 3)(IMAGE[0]), TypeError, "conv1d: x has dtype uint8; expected float32 or float64"),
+        (lambda: nn.ConvTranspose2d(3, 4, 3)(IMAGE), TypeError, "conv_transpose2d: x has dtype uint8; expected fl"),
     ],
 )
 def test_constructor_errors(make, kind, text):

@@ -108,6 +108,7 @@ def _conv2d(
     if bias is not None:
         expect_tensors(op, bias=bias)
     (groups,) = sizes(op, "groups", groups, 1, 1)
+    _check_dtype(op, x)
     if x.ndim == 3:
         return _conv2d(op, x.unsqueeze(0), weight, bias, stride, padding, dilation, groups).squeeze(0)
     if isinstance(padding, str):
@@ -246,6 +247,7 @@ def _conv_transpose2d(
     if weight.shape[0] != x.shape[1]:
         raise ValueError(f"{op}: weight has {weight.shape[0]} input channels, x has {x.shape[1]}")
     (groups,) = sizes(op, "groups", groups, 1, 1)
+    _check_dtype(op, x)
     K = weight.shape[1] * groups
     if bias is not None:
         expect_tensors(op, bias=bias)
@@ -277,6 +279,11 @@ def _conv_transpose2d(
 
     out = record(y, backward, x, weight)
     return out if bias is None else out + bias.reshape(-1, 1, 1)
+
+
+def _check_dtype(op: str, x: Tensor) -> None:
+    if x.dtype.char not in "fd":
+        raise TypeError(f"{op}: x has dtype {x.dtype}; expected float32 or float64")
 
 
 def _weight_of_rows(op: str, weight: Tensor) -> Tensor:

@@ -486,6 +486,14 @@ class Module(FineTuning):
 _KINDS: dict[str, type[Any]] = {"_parameters": Parameter, "_buffers": Tensor, "_modules": Module}
 
 
+def made_module(name: str, make: Any) -> Module:
+    """The module that `make` makes. TypeError, naming the argument, where it makes none, as a module does not."""
+    module = None if isinstance(make, Module) or not callable(make) else make()
+    if not isinstance(module, Module):
+        raise TypeError(f"{name} is {make!r}; expected what makes a module, such as nn.ReLU")
+    return module
+
+
 def _is_count(name: Any) -> bool:
     return isinstance(name, str) and name.rpartition(".")[2] == "num_batches_tracked"
 

@@ -10,7 +10,7 @@ from .. import ops
 from ..functional.pooling import OutputSize
 from ..tensor import Parameter, Tensor, expect_tensors
 from . import init
-from .module import Module
+from .module import Module, made_module
 from .sizes import IntPair, checked_pair, checked_size
 
 
@@ -291,7 +291,7 @@ class Subsampling2d(Module):
         self.kernel_size = checked_pair("Subsampling2d: kernel_size", kernel_size)
         self.coefficient = Parameter(ops.empty((self.channels,)))
         self.bias = Parameter(ops.empty((self.channels,)))
-        self.activation = None if activation is None else activation()
+        self.activation = None if activation is None else made_module("Subsampling2d: activation", activation)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..tensor import Tensor, expect_tensors
 from .activation import Sigmoid
 from .conv import Conv2d
-from .module import Module
+from .module import Module, made_module
 from .pooling import AdaptiveAvgPool2d
 from .rectifier import ReLU
 
@@ -47,8 +47,8 @@ class SqueezeExcitation(Module):
         self.avgpool = AdaptiveAvgPool2d(1)
         self.fc1 = Conv2d(input_channels, squeeze_channels, 1)
         self.fc2 = Conv2d(squeeze_channels, input_channels, 1)
-        self.activation = activation()
-        self.scale_activation = scale_activation()
+        self.activation = made_module("SqueezeExcitation: activation", activation)
+        self.scale_activation = made_module("SqueezeExcitation: scale_activation", scale_activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, input_channels, H, W) -> (N, input_channels, H, W), or both without N."""
