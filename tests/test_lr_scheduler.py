@@ -263,6 +263,17 @@ def test_cosine_annealing_follows_its_formula(T_max):
         assert [lr for lr, *_ in groups] == pytest.approx(closed, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize(("start", "steps"), [(0.1, 5), (0.3, 7), (1.0, 10)])
+def test_a_linear_way_to_zero_ends_there(start, steps):
+    optimizer = make_optimizer(lr_scheduler)
+    schedule = lr_scheduler.LinearLR(optimizer, start, 0, steps)
+    for _ in range(steps + 2):
+        schedule.step()
+        assert all(lr >= 0 for lr in schedule.get_last_lr())
+    assert max(schedule.get_last_lr()) < 1e-15
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
 def test_constant_zero_comes_back():
     optimizer = make_optimizer(lr_scheduler)
     found = trajectory(optimizer, lr_scheduler.ConstantLR(optimizer, factor=0, total_iters=3), 4)
@@ -386,6 +397,28 @@ M = lr_scheduler
             ValueError,
             r"schedulers\[0\], a StepLR, belongs to another optimizer",
         ),
+        (lambda o: M.StepLR(o, 1, "x"), TypeError, "StepLR: gamma is 'x'; expected a number"),
+        (lambda o: M.MultiStepLR(o, 3), TypeError, "MultiStepLR: milestones is 3; expected epochs"),
+        (lambda o: M.MultiStepLR(o, [1, "x"]), TypeError, r"MultiStepLR: milestones\[1\] is 'x'; expected a number"),
+        (lambda o: M.MultiStepLR(o, [1], None), TypeError, "MultiStepLR: gamma is None"),
+        (lambda o: M.ExponentialLR(o, None), TypeError, "ExponentialLR: gamma is None; expected a number"),
+        (lambda o: M.ConstantLR(o, "x"), TypeError, "ConstantLR: factor is 'x'"),
+        (lambda o: M.ConstantLR(o, total_iters="x"), TypeError, "ConstantLR: total_iters is 'x'"),
+        (lambda o: M.LinearLR(o, "x"), TypeError, "LinearLR: start_factor is 'x'"),
+        (lambda o: M.PolynomialLR(o, 5, "x"), TypeError, "PolynomialLR: power is 'x'"),
+        (lambda o: M.CosineAnnealingLR(o, "x"), TypeError, "CosineAnnealingLR: T_max is 'x'"),
+        (lambda o: M.CosineAnnealingLR(o, float("nan")), ValueError, "T_max is nan; expected at least 1"),
+        (lambda o: M.CyclicLR(o, "x", 1), TypeError, "CyclicLR: base_lr is 'x'"),
+        (lambda o: M.CyclicLR(o, 0.1, [1, None]), TypeError, "CyclicLR: max_lr is None"),
+        (lambda o: M.CyclicLR(o, 0.1, 1, "x"), TypeError, "CyclicLR: step_size_up is 'x'"),
+        (lambda o: M.CyclicLR(o, 0.1, 1, scale_fn=3), TypeError, "CyclicLR: scale_fn is 3; expected a function"),
+        (lambda o: M.CyclicLR(o, 0.1, 1, scale_fn=abs, scale_mode="x"), ValueError, "CyclicLR: scale_mode is 'x'"),
+        (lambda o: M.OneCycleLR(o, "x", 9), TypeError, "OneCycleLR: max_lr is 'x'"),
+        (lambda o: M.OneCycleLR(o, 1, 9, pct_start="x"), TypeError, "OneCycleLR: pct_start is 'x'"),
+        (lambda o: M.OneCycleLR(o, 1, 9, div_factor=0), ValueError, "OneCycleLR: div_factor is 0"),
+        (lambda o: M.ReduceLROnPlateau(o, patience="x"), TypeError, "ReduceLROnPlateau: patience is 'x'"),
+        (lambda o: M.ReduceLROnPlateau(o, factor=float("nan")), ValueError, "ReduceLROnPlateau: factor is nan"),
+        (lambda o: M.ReduceLROnPlateau(o, min_lr="x"), TypeError, "ReduceLROnPlateau: min_lr is 'x'"),
         (lambda o: M.ChainedScheduler([]), ValueError, "ChainedScheduler: schedulers is empty"),
         (lambda o: M.ChainedScheduler([M.StepLR(o, 1), 3]), TypeError, r"schedulers\[1\] is int"),
         (

@@ -208,6 +208,15 @@ def test_swalr_against_pytorch_and_resumed(strategy, swa_lr, epochs, at):
         (lambda: swa_utils.SWALR(make_ours(), 0.1, 2, "x"), ValueError, "SWALR: anneal_strategy is 'x'"),
         (lambda: swa_utils.get_ema_avg_fn(1.5), ValueError, "get_ema_avg_fn: decay is 1.5; expected a number from 0"),
         (lambda: swa_utils.get_ema_multi_avg_fn(-1), ValueError, "get_ema_multi_avg_fn: decay is -1"),
+        (lambda: swa_utils.get_ema_avg_fn("x"), TypeError, "get_ema_avg_fn: decay is 'x'; expected a number"),
+        (lambda: swa_utils.SWALR(make_ours(), "x"), TypeError, "SWALR: swa_lr is 'x'; expected a number"),
+        (lambda: swa_utils.AveragedModel(3), TypeError, "AveragedModel: model is int; expected a Module"),
+        (
+            lambda: swa_utils.AveragedModel(nn.ReLU()).update_parameters(3),
+            TypeError,
+            "update_parameters: model is int; expected a Module",
+        ),
+        (lambda: swa_utils.update_bn([], 3), TypeError, "update_bn: model is int; expected a Module"),
         (
             lambda: swa_utils.AveragedModel(nn.ReLU(), avg_fn=min, multi_avg_fn=max),
             ValueError,

@@ -18,8 +18,8 @@ from .. import ops
 from ..nn.batchnorm import _BatchNorm
 from ..nn.module import Module
 from ..tape import run_deferred
-from ..tensor import Tensor, as_tensor, no_grad
-from .lr_scheduler.base import LRScheduler, check_optimizer, for_each_group
+from ..tensor import Tensor, as_tensor, expect_numbers, no_grad
+from .lr_scheduler.base import LRScheduler, check_optimizer, numbers_for_each_group
 from .optimizer import Optimizer, empty_like
 
 __all__ = [
@@ -55,6 +55,7 @@ class AveragedModel(Module):
         n_averaged: how often `update_parameters` has been called, a buffer.
 
     Raises:
+        TypeError: `model` is no module.
         ValueError: both functions are given.
 
     Example:
@@ -82,6 +83,7 @@ class AveragedModel(Module):
         use_buffers: bool = False,
     ) -> None:
         super().__init__()
+        _expect_module("AveragedModel", model)
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("AveragedModel: avg_fn and multi_avg_fn are both given; expected at most one")
         self.module = deepcopy(model)
@@ -103,8 +105,10 @@ class AveragedModel(Module):
         """Takes the present weights of the model into the averages.
 
         Raises:
+            TypeError: `model` is no module.
             ValueError: the model's weights have other shapes than the copy's.
         """
+        _expect_module("update_parameters", model)
         buffers = self.use_buffers
         pairs = _pairs(
             chain(self.module.parameters(), self.module.buffers() if buffers else ()),
@@ -126,6 +130,11 @@ class AveragedModel(Module):
             for averaged, present in _pairs(self.module.buffers(), model.buffers()):
                 averaged.copy_(present)
         self.n_averaged += 1
+
+
+def _expect_module(name: str, model: object) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"{name}: model is {type(model).__name__}; expected a Module")
 
 
 def _pairs(averaged: Iterable[Tensor], present: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -188,6 +197,7 @@ def get_swa_avg_fn() -> Average:
 
 
 def _check_decay(name: str, decay: float) -> None:
+    expect_numbers(name, decay=decay)
     if not 0 <= decay <= 1:
         raise ValueError(f"{name}: decay is {decay}; expected a number from 0 to 1")
 
@@ -218,7 +228,11 @@ def update_bn(loader: Iterable[Any], model: Module) -> None:
     Args:
         loader: gives batches: inputs of the model, or tuples or lists that begin with them.
         model: run on them in training mode; its mode is restored.
+
+    Raises:
+        TypeError: `model` is no module.
     """
+    _expect_module("update_bn", model)
     momenta = {module: module.momentum for module in model.modules() if isinstance(module, _BatchNorm)}
     if not momenta:
         return
@@ -278,7 +292,8 @@ class SWALR(LRScheduler):
             raise ValueError(f"SWALR: anneal_strategy is {anneal_strategy!r}; expected 'cos' or 'linear'")
         if not isinstance(anneal_epochs, int) or anneal_epochs < 0:
             raise ValueError(f"SWALR: anneal_epochs is {anneal_epochs!r}; expected an integer of at least 0")
-        for group, lr in zip(optimizer.param_groups, for_each_group(self, optimizer, swa_lr=swa_lr), strict=True):
+        swa_lrs = numbers_for_each_group(self, optimizer, swa_lr=swa_lr)
+        for group, lr in zip(optimizer.param_groups, swa_lrs, strict=True):
             group["swa_lr"] = lr
         self._anneal_strategy = anneal_strategy
         self.anneal_epochs = anneal_epochs

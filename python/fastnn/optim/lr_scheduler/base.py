@@ -6,6 +6,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ...tensor import expect_numbers
 from ..optimizer import Optimizer
 
 
@@ -110,6 +111,14 @@ def for_each_group(scheduler: LRScheduler, optimizer: Optimizer, **argument: Any
             f"{type(scheduler).__name__}: {name} has {len(value)} values; the optimizer has {count} parameter groups"
         )
     return list(value)
+
+
+def numbers_for_each_group(scheduler: LRScheduler, optimizer: Optimizer, **argument: Any) -> list[float]:
+    """`for_each_group` of numbers."""
+    values = for_each_group(scheduler, optimizer, **argument)
+    for value in values:
+        expect_numbers(type(scheduler).__name__, **dict.fromkeys(argument, value))
+    return values
 
 
 def saved_function(function: Callable[..., Any] | None) -> dict[str, Any] | None:

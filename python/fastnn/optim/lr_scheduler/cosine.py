@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ...tensor import expect_numbers
 from ..optimizer import Optimizer
 from .base import LRScheduler, check_positive_integer
 
@@ -36,7 +37,8 @@ class CosineAnnealingLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        if T_max < 1:
+        expect_numbers("CosineAnnealingLR", T_max=T_max, eta_min=eta_min)
+        if not T_max >= 1:
             raise ValueError(f"CosineAnnealingLR: T_max is {T_max}; expected at least 1")
         self.T_max = T_max
         self.eta_min = eta_min

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...tensor import expect_numbers
 from ..optimizer import Group, Optimizer
-from .base import LRScheduler, check_optimizer, check_positive_integer, for_each_group, saved_function
+from .base import LRScheduler, check_optimizer, check_positive_integer, numbers_for_each_group, saved_function
 
 
 class _WithMomentum(LRScheduler):
@@ -25,8 +26,8 @@ class _WithMomentum(LRScheduler):
         if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
             raise ValueError(f"{name}: {type(optimizer).__name__} has no momentum; expected cycle_momentum=False")
         self.use_beta1 = "betas" in optimizer.defaults
-        lowest = for_each_group(self, optimizer, base_momentum=base_momentum)
-        highest = for_each_group(self, optimizer, max_momentum=max_momentum)
+        lowest = numbers_for_each_group(self, optimizer, base_momentum=base_momentum)
+        highest = numbers_for_each_group(self, optimizer, max_momentum=max_momentum)
         if last_epoch == -1:
             for group, low, high in zip(optimizer.param_groups, lowest, highest, strict=True):
                 self._set_momentum(group, high)
@@ -98,8 +99,11 @@ class CyclicLR(_WithMomentum):
         last_epoch: int = -1,
     ) -> None:
         check_optimizer(self, optimizer)
-        base_lrs = for_each_group(self, optimizer, base_lr=base_lr)
-        self.max_lrs: list[float] = for_each_group(self, optimizer, max_lr=max_lr)
+        base_lrs = numbers_for_each_group(self, optimizer, base_lr=base_lr)
+        self.max_lrs = numbers_for_each_group(self, optimizer, max_lr=max_lr)
+        expect_numbers("CyclicLR", step_size_up=step_size_up, gamma=gamma)
+        if step_size_down is not None:
+            expect_numbers("CyclicLR", step_size_down=step_size_down)
         if step_size_up <= 0 or (step_size_down is not None and step_size_down < 0):
             raise ValueError(
                 f"CyclicLR: step_size_up is {step_size_up}, step_size_down {step_size_down}; expected steps"
@@ -112,6 +116,10 @@ class CyclicLR(_WithMomentum):
                     f"CyclicLR: mode is {mode!r}; expected 'triangular', 'triangular2', 'exp_range' or a scale_fn"
                 )
             scale_mode = "iterations" if mode == "exp_range" else "cycle"
+        elif not callable(scale_fn):
+            raise TypeError(f"CyclicLR: scale_fn is {scale_fn!r}; expected a function")
+        if scale_mode not in ("cycle", "iterations"):
+            raise ValueError(f"CyclicLR: scale_mode is {scale_mode!r}; expected 'cycle' or 'iterations'")
         self.mode = mode
         self.gamma = gamma
         self._scale_fn_custom = scale_fn
@@ -224,6 +232,11 @@ class OneCycleLR(_WithMomentum):
             check_positive_integer("OneCycleLR", epochs=epochs, steps_per_epoch=steps_per_epoch)
             total_steps = epochs * steps_per_epoch
         check_positive_integer("OneCycleLR", total_steps=total_steps)
+        expect_numbers("OneCycleLR", pct_start=pct_start, div_factor=div_factor, final_div_factor=final_div_factor)
+        if div_factor == 0 or final_div_factor == 0:
+            raise ValueError(
+                f"OneCycleLR: div_factor is {div_factor}, final_div_factor {final_div_factor}; neither may be 0"
+            )
         if not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: pct_start is {pct_start}; expected a number from 0 to 1")
         if anneal_strategy not in ("cos", "linear"):
@@ -241,7 +254,7 @@ class OneCycleLR(_WithMomentum):
                 up,
                 _phase(total_steps - 1, "max_lr", "min_lr", "base_momentum", "max_momentum"),
             ]
-        max_lrs = for_each_group(self, optimizer, max_lr=max_lr)
+        max_lrs = numbers_for_each_group(self, optimizer, max_lr=max_lr)
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self._start_momentum(optimizer, base_momentum, max_momentum, last_epoch)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from ...tensor import expect_numbers
 from ..optimizer import Optimizer
 from .base import LRScheduler, check_optimizer, check_positive_integer, for_each_group, saved_function
 
@@ -119,6 +120,7 @@ class StepLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         check_positive_integer("StepLR", step_size=step_size)
+        expect_numbers("StepLR", gamma=gamma)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -158,7 +160,12 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        expect_numbers("MultiStepLR", gamma=gamma)
+        if isinstance(milestones, str) or not isinstance(milestones, Iterable):
+            raise TypeError(f"MultiStepLR: milestones is {milestones!r}; expected epochs")
         self.milestones = Counter(milestones)
+        for i, milestone in enumerate(self.milestones):
+            expect_numbers("MultiStepLR", **{f"milestones[{i}]": milestone})
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -207,6 +214,7 @@ class ConstantLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
+        expect_numbers("ConstantLR", factor=factor, total_iters=total_iters)
         if not 0 <= factor <= 1:
             raise ValueError(f"ConstantLR: factor is {factor}; expected a number from 0 to 1")
         self.factor = factor
@@ -260,6 +268,7 @@ class LinearLR(LRScheduler):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        expect_numbers("LinearLR", start_factor=start_factor, end_factor=end_factor, total_iters=total_iters)
         if not 0 < start_factor <= 1:
             raise ValueError(f"LinearLR: start_factor is {start_factor}; expected a number above 0 and at most 1")
         if not 0 <= end_factor <= 1:
@@ -277,7 +286,8 @@ class LinearLR(LRScheduler):
             return self._present_lr()
         rise = self.end_factor - self.start_factor
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
-        return [lr * (1.0 + rise / before) for lr in self._present_lr()]
+        factor = max(0.0, 1.0 + rise / before)  # which rounding may have left below an end_factor of 0
+        return [lr * factor for lr in self._present_lr()]
 
     def _get_closed_form_lr(self) -> list[float]:
         rise = self.end_factor - self.start_factor
@@ -305,6 +315,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        expect_numbers("ExponentialLR", gamma=gamma)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
@@ -340,6 +351,7 @@ class PolynomialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        expect_numbers("PolynomialLR", total_iters=total_iters, power=power)
         self.total_iters = total_iters
         self.power = power
         super().__init__(optimizer, last_epoch)

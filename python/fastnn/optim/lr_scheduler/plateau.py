@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
+from ...tensor import expect_numbers
 from ..optimizer import Optimizer
-from .base import LRScheduler, check_optimizer, for_each_group
+from .base import LRScheduler, check_optimizer, numbers_for_each_group
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -54,13 +55,16 @@ class ReduceLROnPlateau(LRScheduler):
         min_lr: float | Sequence[float] = 0,
         eps: float = 1e-8,
     ) -> None:
-        if factor >= 1:
+        expect_numbers(
+            "ReduceLROnPlateau", factor=factor, patience=patience, threshold=threshold, cooldown=cooldown, eps=eps
+        )
+        if not factor < 1:
             raise ValueError(f"ReduceLROnPlateau: factor is {factor}; expected a number below 1")
         check_optimizer(self, optimizer)
         self.optimizer = optimizer
         self.factor = factor
         self.default_min_lr = min_lr if isinstance(min_lr, (int, float)) else None
-        self.min_lrs: list[float] = for_each_group(self, optimizer, min_lr=min_lr)
+        self.min_lrs = numbers_for_each_group(self, optimizer, min_lr=min_lr)
         self.patience = patience
         self.cooldown = cooldown
         self.eps = eps
