@@ -177,6 +177,7 @@ def test_a_loss_that_is_not_finite_ends(line_search_fn):
     [
         ({"lr": -1}, ValueError, "LBFGS: lr is -1; expected at least 0"),
         ({"lr": "x"}, TypeError, "LBFGS: lr is 'x'; expected a number"),
+        ({"max_iter": "x"}, TypeError, "LBFGS: max_iter is 'x'; expected a number"),
         ({"max_iter": -1}, ValueError, "LBFGS: max_iter is -1"),
         ({"max_eval": -1}, ValueError, "LBFGS: max_eval is -1"),
         ({"tolerance_grad": -1}, ValueError, "LBFGS: tolerance_grad is -1"),

@@ -186,7 +186,22 @@ def test_load_state_dict_errors():
     state["state"] = {9: {}}
     with pytest.raises(ValueError, match="parameter 9 that belongs to no group"):
         optimizer.load_state_dict(state)
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["momentum"]
+    with pytest.raises(ValueError, match="SGD: the state has no momentum; it is that of another optimizer"):
+        optimizer.load_state_dict(state)
+    for state in ({}, None):
+        with pytest.raises(TypeError, match=f"SGD: the state is {state}; expected a dict with 'state' and 'param_"):
+            optimizer.load_state_dict(state)
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+def test_states_of_older_versions_lack_switches():
+    optimizer = SGD(params(), lr=0.1)
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["maximize"]
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["maximize"] is False
 
 
 def test_step_skips_bumps_and_calls_the_closure():

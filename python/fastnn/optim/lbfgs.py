@@ -61,6 +61,7 @@ class LBFGS(Optimizer):
         history_size: int = 100,
         line_search_fn: str | None = None,
     ) -> None:
+        check_number("LBFGS", {"max_iter": max_iter}, "max_iter")
         defaults = {
             "lr": lr,
             "max_iter": max_iter,
@@ -117,7 +118,7 @@ class LBFGS(Optimizer):
         if _largest(grad) <= group["tolerance_grad"]:
             return first_loss
 
-        for iteration in range(1, group["max_iter"] + 1):
+        for iteration in range(1, int(group["max_iter"]) + 1):
             state["n_iter"] += 1
             direction = self._direction(grad, group["history_size"])
             t = group["lr"] * (min(1.0, 1 / float(np.abs(grad).sum())) if state["n_iter"] == 1 else 1)

@@ -147,17 +147,25 @@ class Optimizer:
         """Takes over the options and a copy of the state that `state_dict` returned, here or in PyTorch.
 
         Raises:
-            ValueError: the groups, or their numbers of parameters, differ.
+            TypeError: it is nothing that `state_dict` returns.
+            ValueError: the groups, or their numbers of parameters, differ, or they lack options of this optimizer.
         """
-        name, saved = type(self).__name__, state_dict["param_groups"]
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            raise TypeError(f"{name}: the state is {state_dict!r}; expected a dict with 'state' and 'param_groups'")
+        saved = state_dict["param_groups"]
         sizes, saved_sizes = ([len(g["params"]) for g in groups] for groups in (self.param_groups, saved))
         if sizes != saved_sizes:
             raise ValueError(f"{name}: the state has groups of {saved_sizes} parameters; the optimizer has {sizes}")
+        # States of older versions of PyTorch lack the options that are on or off.
+        switches = {option: value for option, value in self.defaults.items() if isinstance(value, bool)}
         groups = [
-            {**deepcopy({k: v for k, v in theirs.items() if k != "params"}), "params": ours["params"]}
+            {**switches, **deepcopy({k: v for k, v in theirs.items() if k != "params"}), "params": ours["params"]}
             for ours, theirs in zip(self.param_groups, saved, strict=True)
         ]
         for group in groups:
+            if missing := [option for option in self.defaults if option not in group]:
+                raise ValueError(f"{name}: the state has no {', '.join(missing)}; it is that of another optimizer")
             self._check_options(group)
         numbers = chain.from_iterable(g["params"] for g in saved)
         params = dict(zip(numbers, chain.from_iterable(g["params"] for g in groups), strict=True))
