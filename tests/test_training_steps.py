@@ -205,15 +205,28 @@ def test_resume_refuses_another_run(tmp_path, changes, message):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "error", "message"),
     [
-        ({"accumulate": 0}, "Trainer: accumulate is 0, expected at least 1"),
-        ({"ema_decay": 1.0}, "Trainer: ema_decay is 1.0, expected a number of at least 0 and below 1"),
-        ({"optimizer": optim.LBFGS}, "Trainer: optimizer is LBFGS"),
+        ({"accumulate": 0}, ValueError, "Trainer: accumulate is 0; expected at least 1"),
+        ({"accumulate": 1.5}, TypeError, "Trainer: accumulate is 1.5; expected an integer"),
+        ({"clip_norm": -1}, ValueError, "Trainer: clip_norm is -1; expected a number above 0, or None"),
+        ({"clip_norm": float("nan")}, ValueError, "Trainer: clip_norm is nan"),
+        ({"clip_value": 0}, ValueError, "Trainer: clip_value is 0"),
+        ({"clip_value": "x"}, TypeError, "Trainer: clip_value is 'x'; expected a number"),
+        ({"ema_decay": 1.0}, ValueError, "Trainer: ema_decay is 1.0, expected a number of at least 0 and below 1"),
+        ({"ema_decay": "x"}, TypeError, "Trainer: ema_decay is 'x'; expected a number"),
+        ({"optimizer": optim.LBFGS}, ValueError, "Trainer: optimizer is LBFGS"),
+        ({"optimizer": list}, TypeError, "Trainer: optimizer is list; expected Optimizer"),
+        ({"schedule": id}, TypeError, "Trainer: scheduler is int; expected LRScheduler or None"),
+        (
+            {"schedule": lambda o: lr_scheduler.StepLR(optim.SGD(plain().parameters()), 1)},
+            ValueError,
+            "Trainer: scheduler belongs to another optimizer",
+        ),
     ],
 )
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
         trainer(**arguments)
 
 

@@ -16,12 +16,13 @@ import numpy as np
 
 from . import nn, random, serialization
 from .data import DataLoader, Dataset
+from .nn.sizes import checked_size
 from .nn.utils import clip_grad_norm_, clip_grad_value_
 from .optim import LBFGS, Optimizer
 from .optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .optim.swa_utils import AveragedModel, MultiAverage, get_ema_multi_avg_fn
 from .tasks import Carry, Classification, Task
-from .tensor import Array, Tensor, no_grad
+from .tensor import Array, Tensor, expect_numbers, no_grad
 
 __all__ = ["Trainer", "evaluate", "read_checkpoint", "stop_on_signals"]
 
@@ -100,10 +101,18 @@ class Trainer:
         checkpoint: str | os.PathLike[str] | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
-        if epochs < 1:
-            raise ValueError(f"Trainer: epochs is {epochs}, expected at least 1")
-        if accumulate < 1:
-            raise ValueError(f"Trainer: accumulate is {accumulate}, expected at least 1")
+        for name, limit in (("clip_value", clip_value), ("clip_norm", clip_norm)):
+            if limit is not None:
+                expect_numbers("Trainer", **{name: limit})
+                if not limit > 0:
+                    raise ValueError(f"Trainer: {name} is {limit}; expected a number above 0, or None")
+        for name, value, kind in (("model", model, nn.Module), ("optimizer", optimizer, Optimizer)):
+            if not isinstance(value, kind):
+                raise TypeError(f"Trainer: {name} is {type(value).__name__}; expected {kind.__name__}")
+        if scheduler is not None and not isinstance(scheduler, LRScheduler):
+            raise TypeError(f"Trainer: scheduler is {type(scheduler).__name__}; expected LRScheduler or None")
+        if scheduler is not None and scheduler.optimizer is not optimizer:
+            raise ValueError("Trainer: scheduler belongs to another optimizer")
         if not len(loader):
             raise ValueError("Trainer: loader has no batches")
         if isinstance(optimizer, LBFGS):
@@ -111,10 +120,10 @@ class Trainer:
         self.model = model
         self.optimizer = optimizer
         self.loader = loader
-        self.epochs = epochs
+        self.epochs = checked_size("Trainer: epochs", epochs)
         self.task = Classification() if task is None else task
         self.scheduler = scheduler
-        self.accumulate = accumulate
+        self.accumulate = checked_size("Trainer: accumulate", accumulate)
         self.clip_value = clip_value
         self.clip_norm = clip_norm
         self.ema_decay = ema_decay
@@ -415,6 +424,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
 
 
 def _ema(decay: float) -> MultiAverage:
+    expect_numbers("Trainer", ema_decay=decay)
     if not 0 <= decay < 1:
         raise ValueError(f"Trainer: ema_decay is {decay}, expected a number of at least 0 and below 1")
 

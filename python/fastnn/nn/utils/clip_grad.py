@@ -38,7 +38,7 @@ def clip_grad_norm_(
     Raises:
         RuntimeError: with `error_if_nonfinite`, the norm is not finite. The gradients are left as they are.
         TypeError: one of the parameters is not a tensor, or `max_norm` or `norm_type` is not a number.
-        ValueError: `norm_type` is not above 0.
+        ValueError: `norm_type` is not above 0, or `max_norm` is negative or not a number.
 
     Example:
         >>> import fastnn
@@ -54,6 +54,8 @@ def clip_grad_norm_(
     expect_numbers("clip_grad_norm_", max_norm=max_norm, norm_type=norm_type)
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: norm_type is {norm_type}; expected a number above 0")
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; expected at least 0")
     norms = [_norm(g.reshape(-1), norm_type) for g in gradients]
     dtype = np.result_type(*gradients) if gradients else np.float32
     total = quiet(np.asarray, _norm(np.array(norms), norm_type), dtype)
@@ -78,6 +80,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Raises:
         TypeError: one of the parameters is not a tensor, or `clip_value` is not a number.
+        ValueError: `clip_value` is negative or not a number.
 
     Example:
         >>> import fastnn
@@ -90,6 +93,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """
     gradients = _gradients("clip_grad_value_", parameters)
     expect_numbers("clip_grad_value_", clip_value=clip_value)
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value is {clip_value}; expected at least 0")
     for gradient in gradients:
         np.clip(gradient, -clip_value, clip_value, out=gradient)
 
