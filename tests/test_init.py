@@ -167,6 +167,23 @@ def test_errors():
         init.dirac_(w)
     with pytest.raises(ValueError, match="dirac_: the tensor has 5 outputs; expected a multiple of groups, 2"):
         init.dirac_(weight(5, 2, 3), groups=2)
+    with pytest.raises(TypeError, match=r"dirac_: groups is 1\.5; expected an integer"):
+        init.dirac_(weight(4, 2, 3), groups=1.5)
+    with pytest.raises(ValueError, match="uniform_: b is inf; expected a finite number"):
+        init.uniform_(w, 0, math.inf)
+    with pytest.raises(ValueError, match="trunc_normal_: mean is nan; expected a finite number"):
+        init.trunc_normal_(w, math.nan)
+    with pytest.raises(ValueError, match="trunc_normal_: std is inf; expected a finite number"):
+        init.trunc_normal_(w, std=math.inf)
+    for name, option in {"uniform_": "a", "normal_": "mean", "trunc_normal_": "b", "xavier_normal_": "gain"}.items():
+        with pytest.raises(TypeError, match=f"{name}: {option} is 'x'; expected a number"):
+            getattr(init, name)(w, **{option: "x"})
+    with pytest.raises(TypeError, match="constant_: val is None; expected a number"):
+        init.constant_(w, None)
+    with pytest.raises(ValueError, match="calculate_gain: param is 'x'; expected the number of maxout's pieces"):
+        init.calculate_gain("maxout", "x")
+    with pytest.raises(ValueError, match="calculate_gain: maxout has inf pieces"):
+        init.calculate_gain("maxout", math.inf)
     with pytest.raises(TypeError, match=r"normal_: generator is int; expected a numpy\.random\.Generator"):
         init.normal_(w, generator=3)
 

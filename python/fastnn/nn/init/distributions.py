@@ -12,7 +12,7 @@ import numpy as np
 
 from ...random import default_generator
 from ...tape import run_deferred
-from ...tensor import Tensor
+from ...tensor import Tensor, expect_numbers
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -25,7 +25,8 @@ _BLOCK = 1 << 16  # elements; half a megabyte of random numbers stays in the cac
 
 
 def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> _T:
-    """Fills with values drawn uniformly from [a, b)."""
+    """Fills with values drawn uniformly from [a, b), two finite numbers."""
+    _expect_finite("uniform_", a=a, b=b)
     if not a <= b:
         raise ValueError(f"uniform_: the interval is [{a}, {b}); expected a <= b")
     source = source_of("uniform_", generator)
@@ -34,6 +35,7 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, generator: Generator | 
 
 def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> _T:
     """Fills with values drawn from the normal distribution."""
+    expect_numbers("normal_", mean=mean, std=std)
     if not std >= 0:
         raise ValueError(f"normal_: std is {std}; expected at least 0")
     source = source_of("normal_", generator)
@@ -53,8 +55,10 @@ def trunc_normal_(
     `mean` and `std` are those before truncation; the interval is in absolute terms, not in standard deviations.
 
     Raises:
-        ValueError: `std` is not above 0, or `a` is above `b`.
+        ValueError: `std` is not above 0, `a` is above `b`, or `mean` or `std` is not finite.
     """
+    expect_numbers("trunc_normal_", a=a, b=b)
+    _expect_finite("trunc_normal_", mean=mean, std=std)
     if not std > 0:
         raise ValueError(f"trunc_normal_: std is {std}; expected a number above 0")
     if not a <= b:
@@ -70,6 +74,7 @@ def trunc_normal_(
 
 def constant_(tensor: _T, val: float) -> _T:
     """Fills with one value."""
+    expect_numbers("constant_", val=val)
     return fill("constant_", tensor, lambda _: val)
 
 
@@ -143,6 +148,13 @@ def skipped() -> Iterator[None]:
         yield
     finally:
         _skipping.reset(before)
+
+
+def _expect_finite(name: str, **arguments: float) -> None:
+    expect_numbers(name, **arguments)
+    for argument, value in arguments.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name}: {argument} is {value}; expected a finite number")
 
 
 def check_real(name: str, tensor: Tensor) -> None:

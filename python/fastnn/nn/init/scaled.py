@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from ...tensor import Tensor
+from ...tensor import Tensor, expect_numbers
 from .distributions import check_real, normal_, uniform_
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ def _maxout_gain(pieces: float) -> float:
     pieces phi(x) Phi(x)^(pieces - 1) (Tseran, Montufar: Expected gradients of maxout networks, 2023, name the same
     numbers). The trapezoidal rule is as good as exact for such functions.
     """
-    if not pieces >= 1:
+    if isinstance(pieces, bool) or not isinstance(pieces, (int, float)):
+        raise ValueError(f"calculate_gain: param is {pieces!r}; expected the number of maxout's pieces")
+    if not 1 <= pieces < math.inf:
         raise ValueError(f"calculate_gain: maxout has {pieces} pieces; expected at least 1")
     x = np.arange(-640, 1281) / 64
     density = pieces * np.exp(-x * x / 2) * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x]) ** (pieces - 1)
@@ -72,6 +74,7 @@ def xavier_uniform_(tensor: _T, gain: float = 1.0, generator: Generator | None =
     Raises:
         ValueError: the tensor has fewer than 2 dimensions.
     """
+    expect_numbers("xavier_uniform_", gain=gain)
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
     bound = gain * math.sqrt(6 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
@@ -83,6 +86,7 @@ def xavier_normal_(tensor: _T, gain: float = 1.0, generator: Generator | None = 
     Raises:
         ValueError: the tensor has fewer than 2 dimensions.
     """
+    expect_numbers("xavier_normal_", gain=gain)
     fan_in, fan_out = _fans("xavier_normal_", tensor)
     return normal_(tensor, 0.0, gain * math.sqrt(2 / max(fan_in + fan_out, 1)), generator)
 

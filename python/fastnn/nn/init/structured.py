@@ -97,6 +97,8 @@ def dirac_(tensor: _T, groups: int = 1) -> _T:
     shape = tensor.shape
     if len(shape) not in (3, 4, 5):
         raise ValueError(f"dirac_: the tensor has shape {shape}; expected 3 to 5 dimensions")
+    if not isinstance(groups, int):
+        raise TypeError(f"dirac_: groups is {groups!r}; expected an integer")
     if groups < 1 or shape[0] % groups:
         raise ValueError(f"dirac_: the tensor has {shape[0]} outputs; expected a multiple of groups, {groups}")
     values = np.zeros(shape)
