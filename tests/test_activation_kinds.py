@@ -326,6 +326,8 @@ def test_errors_of_parameters():
         nn.CELU(0.0)
     with pytest.raises(ValueError, match="hardtanh_forward: min_val is 2, max_val 1; expected min_val <= max_val"):
         F.hardtanh(x, 2, 1)
+    with pytest.raises(TypeError, match="Hardtanh: min_val is 'x'; expected a number"):
+        nn.Hardtanh("x")
     with pytest.raises(ValueError, match="Hardtanh: min_val is 1, max_val 1; expected min_val < max_val"):
         nn.Hardtanh(1, 1)
     for lambd in (-1.0, float("nan"), float("inf")):

@@ -167,7 +167,7 @@ def test_errors():
         init.dirac_(w)
     with pytest.raises(ValueError, match="dirac_: the tensor has 5 outputs; expected a multiple of groups, 2"):
         init.dirac_(weight(5, 2, 3), groups=2)
-    with pytest.raises(TypeError, match=r"dirac_: groups is 1\.5; expected an integer"):
+    with pytest.raises(TypeError, match=r"dirac_: groups is 1\.5; expected an int"):
         init.dirac_(weight(4, 2, 3), groups=1.5)
     with pytest.raises(ValueError, match="uniform_: b is inf; expected a finite number"):
         init.uniform_(w, 0, math.inf)

@@ -1,5 +1,7 @@
 """Losses of class scores: kernels against the oracle, gradients, errors, and the same as PyTorch."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -425,6 +427,21 @@ def test_errors_of_the_further_losses_say_what_is_wrong():
         F.multilabel_margin_loss(t[0], [0, 3, -1])
     with pytest.raises(ValueError, match=r"multilabel_soft_margin_loss: target has shape \(3,\); expected that of x"):
         F.multilabel_soft_margin_loss(t, [0, 1, 1])
+
+
+@pytest.mark.parametrize("target", [None, "abc", [[1], [2, 3]]])
+@pytest.mark.parametrize(
+    "name", ["cross_entropy", "nll_loss", "multi_margin_loss", "mse_loss", "kl_div", "hinge_embedding_loss"]
+)
+def test_what_makes_no_target_is_named(name, target):
+    with pytest.raises(TypeError, match=f"{name}: target is {re.escape(repr(target))}; expected a tensor"):
+        getattr(F, name)(fastnn.ones(2, 3), target)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_an_ignore_index_that_is_no_integer_is_named(name):
+    with pytest.raises(TypeError, match=rf"{name}: ignore_index is 1\.5; expected an int"):
+        getattr(F, name)(fastnn.ones(2, 3), [0, 1], ignore_index=1.5)
 
 
 def test_layers_pass_their_options_on():

@@ -142,6 +142,12 @@ def test_errors_say_what_is_wrong(name):
         backward(name)(x[0], x)
 
 
+@pytest.mark.parametrize("name", [*NAMES, "softmin"])
+def test_a_dim_that_is_no_integer_is_named(name):
+    with pytest.raises(TypeError, match=f"^{name}: dim is None; expected an int"):
+        getattr(F, name)(fastnn.ones(2, 3), None)
+
+
 @pytest.mark.parametrize("dim", [0, 1, -1])
 @pytest.mark.parametrize("name", NAMES)
 def test_gradient_through_the_tape(name, dim):

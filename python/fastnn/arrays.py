@@ -158,12 +158,18 @@ def contiguous(x: Array) -> Array:
 # ---- dimensions ---------------------------------------------------------------------------------------------------
 
 
+def integer(name: str, **argument: Any) -> int:
+    """An argument as an int. TypeError, naming the operation `name` and the argument, where it is no integer."""
+    ((key, value),) = argument.items()
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: {key} is {value!r}; expected an int") from None
+
+
 def one_axis(name: str, dim: Any, ndim: int) -> int:
     """A dimension counted from the front; `name` is the operation that an error speaks of."""
-    try:
-        index = operator.index(dim)
-    except TypeError:
-        raise TypeError(f"{name}: dim is {dim!r}; expected an int") from None
+    index = integer(name, dim=dim)
     if not -ndim <= index < ndim:
         raise IndexError(f"{name}: dimension {index} is out of range for a tensor of {ndim} dimensions")
     return index % ndim

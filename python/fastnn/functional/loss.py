@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..arrays import Array, quiet
-from ..tensor import Tensor, as_tensor, expect_numbers, expect_tensors, is_grad_enabled, record
+from ..arrays import Array, integer, quiet
+from ..tensor import Tensor, expect_numbers, expect_tensors, is_grad_enabled, record
 from .point_loss import binary_cross_entropy_with_logits
 from .reduction import (
     check_in_range,
@@ -19,6 +19,7 @@ from .reduction import (
     class_rows,
     class_second,
     class_weights,
+    given,
     real_like,
     reduce_samples,
     reduced,
@@ -73,7 +74,7 @@ def cross_entropy(
     rows, samples = class_rows(op, x)
     C, count = rows.shape[-1], math.prod(samples)
     w = class_weights(op, weight, C, x)
-    t: Tensor = as_tensor(target)
+    t, ignore_index = given(op, "target", target), integer(op, ignore_index=ignore_index)
     inputs: tuple[Tensor, ...]
     if t.dtype.kind != "f":
         aim, inputs = class_labels(op, t, samples, x), (x,)
@@ -137,7 +138,7 @@ def nll_loss(
     check_reduction(op, reduction)
     rows, samples = class_rows(op, x)
     w = class_weights(op, weight, rows.shape[-1], x)
-    labels = class_labels(op, target, samples, x)
+    labels, ignore_index = class_labels(op, target, samples, x), integer(op, ignore_index=ignore_index)
     counts = labels != ignore_index
     check_in_range(op, labels, rows.shape[-1], counts)
     shape, dtype = rows.shape, rows.dtype

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import ops
-from ..arrays import Array, as_numeric
+from ..arrays import Array
 from ..tensor import Tensor, as_tensor
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -26,13 +27,19 @@ def reduced(losses: Tensor, reduction: str) -> Tensor:
     return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.mean()
 
 
+def given(op: str, name: str, value: Any, dtype: DTypeLike | None = None) -> Tensor:
+    """A further argument as a tensor. TypeError, naming it, where it makes none."""
+    try:
+        return as_tensor(value, dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{op}: {name} is {value!r}; expected a tensor, or what makes one") from error
+
+
 def real_like(op: str, name: str, value: Any, x: Tensor) -> Tensor:
     """A further argument as a tensor of the element type of `x`, which integers and Python's numbers take."""
     if x.dtype.kind != "f":
         raise TypeError(f"{op}: x has dtype {x.dtype}; expected float32 or float64")
-    if isinstance(value, (bool, int, float, list, tuple)):
-        return Tensor(np.asarray(value, x.dtype))
-    t: Tensor = as_tensor(value)
+    t = given(op, name, value, x.dtype if isinstance(value, (bool, int, float, list, tuple)) else None)
     if t.dtype.kind != "f":
         return t.astype(x.dtype)
     if t.dtype != x.dtype:
@@ -71,7 +78,7 @@ def class_second(x: Array) -> Array:
 
 def class_labels(op: str, target: Any, samples: tuple[int, ...], x: Tensor) -> Array:
     """Class indices of this shape, flat; whether they are in range is for the caller."""
-    labels = target.data if isinstance(target, Tensor) else as_numeric(target)
+    labels = given(op, "target", target).data
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{op}: target has dtype {labels.dtype}; expected int64 class indices")
     if labels.shape != samples:

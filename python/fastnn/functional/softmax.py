@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
+from ..arrays import integer
 from ..tensor import Tensor, expect_tensors, record
 
 
@@ -13,6 +14,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
 
     Raises:
         IndexError: x has no dimension `dim`.
+        TypeError: `dim` is no integer.
 
     Example:
         >>> import fastnn
@@ -21,6 +23,7 @@ def softmax(x: Tensor, dim: int) -> Tensor:
                 [1. , 0. ]])
     """
     expect_tensors("softmax", x=x)
+    dim = integer("softmax", dim=dim)
     y = ops.softmax_forward(x.data, dim)
     return record(y, lambda dy: ops.softmax_backward(dy, y, dim), x)
 
@@ -30,6 +33,7 @@ def softmin(x: Tensor, dim: int) -> Tensor:
 
     Raises:
         IndexError: x has no dimension `dim`.
+        TypeError: `dim` is no integer.
 
     Example:
         >>> import fastnn
@@ -38,7 +42,7 @@ def softmin(x: Tensor, dim: int) -> Tensor:
                 [0. , 1. ]])
     """
     expect_tensors("softmin", x=x)
-    return softmax(-x, dim)
+    return softmax(-x, integer("softmin", dim=dim))
 
 
 def log_softmax(x: Tensor, dim: int) -> Tensor:
@@ -46,6 +50,7 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
 
     Raises:
         IndexError: x has no dimension `dim`.
+        TypeError: `dim` is no integer.
 
     Example:
         >>> import fastnn
@@ -53,5 +58,6 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
         tensor([    0., -1000.])
     """
     expect_tensors("log_softmax", x=x)
+    dim = integer("log_softmax", dim=dim)
     y = ops.log_softmax_forward(x.data, dim)
     return record(y, lambda dy: ops.log_softmax_backward(dy, y, dim), x)

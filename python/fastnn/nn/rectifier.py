@@ -7,7 +7,7 @@ from math import isfinite
 from .. import functional as F
 from .. import ops
 from ..functional.rectifier import check_slopes
-from ..tensor import Parameter, Tensor
+from ..tensor import Parameter, Tensor, expect_numbers
 from . import init as initial
 from .activation import Inplace
 from .module import Module
@@ -186,6 +186,7 @@ class Hardtanh(Inplace):
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
+        expect_numbers("Hardtanh", min_val=min_val, max_val=max_val)
         if not max_val > min_val:
             raise ValueError(f"Hardtanh: min_val is {min_val}, max_val {max_val}; expected min_val < max_val")
         self.min_val = min_val

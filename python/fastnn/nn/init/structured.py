@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ...arrays import integer
 from ...tensor import Tensor, expect_numbers
 from .distributions import check_real, source_of, write
 
@@ -97,8 +98,7 @@ def dirac_(tensor: _T, groups: int = 1) -> _T:
     shape = tensor.shape
     if len(shape) not in (3, 4, 5):
         raise ValueError(f"dirac_: the tensor has shape {shape}; expected 3 to 5 dimensions")
-    if not isinstance(groups, int):
-        raise TypeError(f"dirac_: groups is {groups!r}; expected an integer")
+    groups = integer("dirac_", groups=groups)
     if groups < 1 or shape[0] % groups:
         raise ValueError(f"dirac_: the tensor has {shape[0]} outputs; expected a multiple of groups, {groups}")
     values = np.zeros(shape)
