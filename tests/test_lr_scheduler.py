@@ -274,6 +274,15 @@ def test_a_linear_way_to_zero_ends_there(start, steps):
     optimizer.load_state_dict(optimizer.state_dict())
 
 
+def test_the_state_after_a_linear_cycle_loads():
+    optimizer = make_optimizer(lr_scheduler)
+    schedule = lr_scheduler.OneCycleLR(optimizer, 1.0, 10, anneal_strategy="linear")
+    for _ in range(10):
+        schedule.step()
+    assert schedule.get_last_lr()[0] < 0  # as in PyTorch, where no step comes after it
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
 def test_constant_zero_comes_back():
     optimizer = make_optimizer(lr_scheduler)
     found = trajectory(optimizer, lr_scheduler.ConstantLR(optimizer, factor=0, total_iters=3), 4)

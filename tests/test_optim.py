@@ -179,8 +179,11 @@ def test_load_state_dict_errors():
     with pytest.raises(ValueError, match=r"groups of \[2\] parameters; the optimizer has \[4\]"):
         optimizer.load_state_dict(other)
     state = optimizer.state_dict()
-    state["param_groups"][0]["lr"] = -1
-    with pytest.raises(ValueError, match="lr is -1"):
+    state["param_groups"][0]["weight_decay"] = -1
+    with pytest.raises(ValueError, match="SGD: weight_decay is -1"):
+        optimizer.load_state_dict(state)
+    state["param_groups"][0].update(weight_decay=0, lr="x")
+    with pytest.raises(TypeError, match="SGD: lr is 'x'; expected a number"):
         optimizer.load_state_dict(state)
     state = optimizer.state_dict()
     state["state"] = {9: {}}

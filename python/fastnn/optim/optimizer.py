@@ -166,7 +166,11 @@ class Optimizer:
         for group in groups:
             if missing := [option for option in self.defaults if option not in group]:
                 raise ValueError(f"{name}: the state has no {', '.join(missing)}; it is that of another optimizer")
-            self._check_options(group)
+            checked = dict(group)
+            if "lr" in group:  # after its last step a schedule may have left it below 0, as a linear OneCycleLR does
+                check_number(name, group, "lr")
+                checked["lr"] = abs(group["lr"])
+            self._check_options(checked)
         numbers = chain.from_iterable(g["params"] for g in saved)
         params = dict(zip(numbers, chain.from_iterable(g["params"] for g in groups), strict=True))
         state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
