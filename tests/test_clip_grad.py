@@ -108,6 +108,7 @@ def test_nothing_to_clip():
         (lambda: clip_grad_norm_([], "1"), TypeError, "clip_grad_norm_: max_norm is '1'; expected a number"),
         (lambda: clip_grad_norm_([], 1, None), TypeError, "clip_grad_norm_: norm_type is None; expected a number"),
         (lambda: clip_grad_norm_([], 1, 0), ValueError, "clip_grad_norm_: norm_type is 0; expected a number above 0"),
+        (lambda: clip_grad_norm_(3, 1), TypeError, "clip_grad_norm_: parameters is int; expected a Tensor or several"),
         (lambda: clip_grad_norm_([], -1), ValueError, "clip_grad_norm_: max_norm is -1; expected at least 0"),
         (lambda: clip_grad_norm_([], math.nan), ValueError, "clip_grad_norm_: max_norm is nan"),
         (lambda: clip_grad_value_([], -1), ValueError, "clip_grad_value_: clip_value is -1; expected at least 0"),

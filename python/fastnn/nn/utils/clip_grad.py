@@ -12,7 +12,8 @@ import numpy as np
 
 from ... import ops
 from ...arrays import Array, quiet
-from ...tensor import Tensor, expect_numbers, expect_tensors
+from ...tensor import Tensor, expect_numbers
+from .parameters import listed
 
 
 def clip_grad_norm_(
@@ -100,9 +101,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 
 def _gradients(name: str, parameters: Tensor | Iterable[Tensor]) -> list[Array]:
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    expect_tensors(name, **{f"parameters[{i}]": t for i, t in enumerate(tensors)})
-    return [t.grad.data for t in tensors if t.grad is not None]
+    return [t.grad.data for t in listed(name, parameters) if t.grad is not None]
 
 
 def _norm(x: Array, p: float) -> float:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from ...arrays import Array
-from ...tensor import Tensor, expect_tensors, record
+from ...tensor import Tensor, record
+from .parameters import listed
 
 
 def l1_penalty(parameters: Tensor | Iterable[Tensor]) -> Tensor:
@@ -60,8 +61,7 @@ def _penalty(
     value: Callable[[Array], float],
     slope: Callable[[Array], Array],
 ) -> Tensor:
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    expect_tensors(op, **{f"parameters[{i}]": t for i, t in enumerate(tensors)})
+    tensors = listed(op, parameters)
     arrays, wants = [t.data for t in tensors], [t.requires_grad for t in tensors]
     dtype = np.result_type(*arrays) if arrays else np.float32
 
