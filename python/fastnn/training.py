@@ -66,6 +66,11 @@ class Trainer:
         history: one dict for each epoch: the `loss` and the other metrics of the task over its training batches (each
             before its step), and as `test_loss` and so on those over the test data after it.
 
+    Raises:
+        TypeError: an argument is of the wrong kind.
+        ValueError: a number is out of range, the loader has no batches, the optimizer is `LBFGS`, or the scheduler is
+            that of another one.
+
     Example:
         >>> import fastnn
         >>> from fastnn import models, optim
