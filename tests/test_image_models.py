@@ -369,7 +369,7 @@ class TorchModel:
 
     def __init__(self, torch, state, training):
         self.F = torch.nn.functional
-        self.state = {key: torch.tensor(array) for key, array in state.items()}
+        self.state = {key: torch.as_tensor(array).clone() for key, array in state.items()}
         self.training = training
         for key, value in self.state.items():
             if value.is_floating_point() and "running" not in key:
@@ -461,10 +461,13 @@ class TorchModel:
         sums = sum(squares[:, i : i + x.shape[1]] for i in range(5))
         return x / (2 + 1e-4 * sums) ** 0.75
 
-    def vgg11_bn(self, x):
-        for n, pool in ((0, 1), (4, 1), (8, 0), (11, 1), (15, 0), (18, 1), (22, 0), (25, 1)):
-            x = self.F.relu(self.bn(self.conv(x, f"features.{n}", 1, 1), f"features.{n + 1}"))
-            x = self.F.max_pool2d(x, 2) if pool else x
+    def vgg(self, x):
+        convolutions = [int(key.split(".")[1]) for key, w in self.state.items() if "features" in key and w.ndim == 4]
+        for n, following in zip(convolutions, [*convolutions[1:], None], strict=True):
+            x, normalised = self.conv(x, f"features.{n}", 1, 1), f"features.{n + 1}.running_mean" in self.state
+            x = self.F.relu(self.bn(x, f"features.{n + 1}") if normalised else x)
+            if following != n + 2 + normalised:  # a number without parameters
+                x = self.F.max_pool2d(x, 2)
         return self.classifier(self.F.adaptive_avg_pool2d(x, 7).flatten(1), (0, 3, 6))
 
     def resnet18(self, x):
@@ -491,6 +494,15 @@ class TorchModel:
         for n, stride in ((1, 1), (2, 2), (3, 2)):
             x = self.stage(x, f"layer{n}", stride, self.option_a)
         return self.linear(x.mean((2, 3)), "linear")
+
+
+def architecture(name):
+    """The method of `TorchModel` that computes the network of this name."""
+    families = {"vgg": "vgg", "cifar": "cifar_resnet20", "alexnet": name, "zfnet": name}
+    for start, method in families.items():
+        if name.startswith(start):
+            return method
+    return "resnet18" if name.endswith(("18", "34")) else "resnet50"
 
 
 def relative_error(ours, theirs):
@@ -577,7 +589,41 @@ def test_options_of_residual_networks(make, name, training):
     ],
 )
 def test_early_networks_and_vgg_are_pytorchs(name, shape):
-    compare(lambda: models.get(name, num_classes=5, dropout=0.0), name, shape, np.float32, True, 1e-4)
+    compare(lambda: models.get(name, num_classes=5, dropout=0.0), architecture(name), shape, np.float32, True, 1e-4)
+
+
+@pytest.mark.usefixtures("no_init")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "alexnet",
+        "vgg13",
+        "resnet34",
+        "resnext50_32x4d",
+        "wide_resnet50_2",
+        "se_resnet34",
+        "se_resnet50",
+        "cifar_resnet56",
+    ],
+)
+def test_weights_that_pytorch_saved_give_its_scores(name, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    model = models.get(name, num_classes=5).eval()
+    saved = {key: torch.zeros(array.shape, dtype=torch.int64) for key, array in model.state_dict().items()}
+    for key, value in saved.items():
+        if value.ndim > 1:
+            saved[key] = torch.randn(value.shape) * (2 / value[0].numel()) ** 0.5
+        elif value.ndim == 1:  # no value may stand for another one
+            saved[key] = torch.rand(value.shape) / 2 + 0.5
+    path = tmp_path / f"{name}.pt"
+    torch.save(saved, path)
+    assert model.load_state_dict(fastnn.load(path)) == ([], [])
+    path.unlink()
+    x = torch.randn(1, 3, 67, 80)
+    with torch.no_grad(), fastnn.no_grad():
+        expected = getattr(TorchModel(torch, saved, False), architecture(name))(x)
+        assert relative_error(model(fastnn.tensor(x.numpy())).numpy(), expected.numpy()) < 1e-4
 
 
 @pytest.mark.usefixtures("no_init")
