@@ -87,10 +87,11 @@ void rows_backward(const MaxoutShape& s, int64_t begin, int64_t end, const T* dy
 // Piece j of the outputs whose pieces fill these vectors.
 template <int pieces, class T>
 FASTNN_INLINE Vec<T> piece_of(const Vec<T>* all, int j) {
+  using Lane = typename VecTypes<T>::IntLane;
   IntVec<T> from, which;
   for (int i = 0; i < lanes<T>; ++i) {
-    from[i] = (i * pieces + j) % lanes<T>;
-    which[i] = (i * pieces + j) / lanes<T>;
+    from[i] = static_cast<Lane>((i * pieces + j) % lanes<T>);
+    which[i] = static_cast<Lane>((i * pieces + j) / lanes<T>);
   }
   Vec<T> piece = permute(all[0], from);
 #pragma GCC unroll 4
