@@ -11,15 +11,12 @@ from . import inputs
 
 SHAPES = Path(__file__).parent.parent / "shapes.h"
 
-ACTIVATIONS = (
-    *("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu"),
-    *("selu", "mish", "softplus", "hardswish"),
-)
+ACTIVATIONS = ("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu")
+MORE_ACTIVATIONS = ("selu", "mish", "softplus", "hardswish")
 CROSS_ENTROPIES = ("cross_entropy", "smoothed_cross_entropy", "soft_cross_entropy")
 POINT_LOSSES = ("mse_loss", "huber_loss", "bce_with_logits_loss")
 PADDING = ("zero_pad2d", "reflection_pad2d", "replication_pad2d", "circular_pad2d")
 UPSAMPLING = ("upsample2d_nearest", "upsample2d_bilinear")
-ACTIVATIONS = ("relu", "sigmoid", "tanh", "softsign", "leaky_relu", "elu", "silu", "gelu")
 
 
 @dataclass(frozen=True)
@@ -134,6 +131,7 @@ def groups(data: Path) -> list[Group]:
         Group("padding", cases(PADDING, "pad2d_sizes"), 1.5, 1.0),
         Group("upsampling", cases(UPSAMPLING, "upsample2d_sizes"), 1.5, 1.0),
         Group("activations, 25 M elements", cases(ACTIVATIONS, "activation_sizes"), 5.0, 3.0),
+        Group("more activations, 25 M elements", cases(MORE_ACTIVATIONS, "activation_sizes"), 5.0, 3.0),
         Group("linear", cases("linear", "linear_sizes"), 2.5, 1.5),
         Group("LSTM: training", cases("lstm_training", "recurrent_sizes"), 1.7, 1.05),
         Group("LSTM: inference", cases("lstm_inference", "recurrent_sizes"), 1.3, 1.0),
@@ -158,7 +156,7 @@ def groups(data: Path) -> list[Group]:
         Group("3x3, 16 and 32 channels: all passes", cases(passes, "conv2d_narrow_sizes")),
         Group("other GEMM", cases("matmul", "gemm_other_sizes")),
         Group("linear layers of models", cases("linear", "linear_model_sizes")),
-        Group("small activations", cases(ACTIVATIONS, "small_activation_sizes")),
+        Group("small activations", cases((*ACTIVATIONS, *MORE_ACTIVATIONS), "small_activation_sizes")),
         Group("element-wise, 25 M elements", cases(("add", "mul", "cat"), "activation_sizes")),
         Group("softmax", cases((*softmax, *CROSS_ENTROPIES), "softmax_sizes")),
         Group("losses, 25 M elements", cases(POINT_LOSSES, "activation_sizes")),
@@ -271,7 +269,7 @@ COSTS: dict[str, Callable[..., tuple[float, float]]] = {
     "group_norm": _per_image,
     "instance_norm": _per_image,
     "local_response_norm": _local_response_norm,
-    **{name: _bytes_per_element(20) for name in ACTIVATIONS},  # x -> y; dy and x or y -> dx
+    **{name: _bytes_per_element(20) for name in (*ACTIVATIONS, *MORE_ACTIVATIONS)},  # x -> y; dy and x or y -> dx
     **{name: _bytes_per_element(20) for name in POINT_LOSSES},  # x, target -> mean; x, target -> dx
     "add": _bytes_per_element(12),
     "mul": _bytes_per_element(12),

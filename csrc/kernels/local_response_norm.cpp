@@ -39,6 +39,7 @@ struct Padded {
 template <class T, class F>
 void for_some_rows(const Exec& exec, const LocalResponseNormShape& s, const Padded& p,
                    int64_t count, const F& f) {
+  if (s.C == 0) return;  // there is no scratch memory
   const int64_t grain = ceil_div(1 << 14, max_of(1, p.rows * p.C));
   parallel_for(exec, ceil_div(s.N, p.rows), grain, [&](int64_t begin, int64_t end, int thread) {
     T* const padded = static_cast<T*>(exec.scratch) + thread * count * p.size();
