@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -457,3 +458,32 @@ def test_options_that_are_no_numbers():
         optim.Adam(params(), betas=0.9)
     with pytest.raises(TypeError, match=r"Adam: betas\[1\] is 'x'"):
         optim.Adam(params(), betas=(0.9, "x"))
+
+
+SWITCHES = {
+    "SGD": ("nesterov", "maximize"),
+    "Adagrad": ("maximize",),
+    "Adadelta": ("maximize",),
+    "RMSprop": ("centered", "maximize"),
+    "Adam": ("amsgrad", "maximize", "decoupled_weight_decay"),
+    "AdamW": ("amsgrad", "maximize"),
+    "Adamax": ("maximize",),
+    "NAdam": ("decoupled_weight_decay", "maximize"),
+    "RAdam": ("decoupled_weight_decay", "maximize"),
+}
+
+
+@pytest.mark.parametrize(("name", "option"), [(name, option) for name, all_ in SWITCHES.items() for option in all_])
+def test_options_that_are_on_or_off(name, option):
+    others = {"momentum": 0.9} if option == "nesterov" else {}
+    results = []
+    for on in (True, np.True_, 1):
+        p = fastnn.Parameter(fastnn.full((3,), 2.0))
+        p.grad = fastnn.ones(3)
+        getattr(optim, name)([p], **others, **{option: on}).step()
+        results.append(p.detach().numpy())
+    np.testing.assert_array_equal(results[1:], [results[0]] * 2)
+    for value in (None, "on", -1, 0.5, [True]):
+        message = f"^{name}: {option} is {re.escape(repr(value))}; expected True or False"
+        with pytest.raises(TypeError, match=message):
+            getattr(optim, name)(params(), **others, **{option: value})

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_non_negative, check_switches
 
 
 class Adadelta(Optimizer):
@@ -55,6 +55,7 @@ class Adadelta(Optimizer):
 
     def _check_options(self, group: Group) -> None:
         check_non_negative("Adadelta", group, "lr", "rho", "eps", "weight_decay")
+        check_switches("Adadelta", group, "maximize")
         if group["rho"] > 1:
             raise ValueError(f"Adadelta: rho is {group['rho']}; expected at most 1")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_non_negative, check_switches
 
 
 class Adagrad(Optimizer):
@@ -63,6 +63,7 @@ class Adagrad(Optimizer):
 
     def _check_options(self, group: Group) -> None:
         check_non_negative("Adagrad", group, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
+        check_switches("Adagrad", group, "maximize")
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
         steps = self._next_steps(params)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative, check_switches
 
 
 class Adam(Optimizer):
@@ -71,9 +71,10 @@ class Adam(Optimizer):
         name = type(self).__name__
         check_non_negative(name, group, "lr", "eps", "weight_decay")
         check_betas(name, group)
+        check_switches(name, group, "amsgrad", "maximize", "decoupled_weight_decay")
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
-        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
+        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * bool(group["amsgrad"])
         steps, state = self._next_steps(params), self._state_arrays(params, names)
         beta1, beta2 = group["betas"]
         ops.adam(

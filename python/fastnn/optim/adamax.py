@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative, check_switches
 
 
 class Adamax(Optimizer):
@@ -55,6 +55,7 @@ class Adamax(Optimizer):
     def _check_options(self, group: Group) -> None:
         check_non_negative("Adamax", group, "lr", "eps", "weight_decay")
         check_betas("Adamax", group)
+        check_switches("Adamax", group, "maximize")
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
         steps, state = self._next_steps(params), self._state_arrays(params, ["exp_avg", "exp_inf"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_betas, check_non_negative, check_switches
 
 
 class NAdam(Optimizer):
@@ -69,6 +69,7 @@ class NAdam(Optimizer):
     def _check_options(self, group: Group) -> None:
         check_non_negative("NAdam", group, "lr", "eps", "weight_decay", "momentum_decay")
         check_betas("NAdam", group)
+        check_switches("NAdam", group, "decoupled_weight_decay", "maximize")
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
         steps, state = self._next_steps(params), self._state_arrays(params, ["exp_avg", "exp_avg_sq"])

@@ -203,6 +203,14 @@ def check_non_negative(optimizer: str, group: Group, *names: str) -> None:
             raise ValueError(f"{optimizer}: {name} is {group[name]}; expected at least 0")
 
 
+def check_switches(optimizer: str, group: Group, *names: str) -> None:
+    """Raises TypeError, naming the option, where one of these is neither on nor off."""
+    for name in names:
+        value = group[name]
+        if not isinstance(value, (bool, np.bool_, int)) or value not in (0, 1):
+            raise TypeError(f"{optimizer}: {name} is {value!r}; expected True or False")
+
+
 def check_betas(optimizer: str, group: Group) -> None:
     """Raises an error where the option betas is not two numbers of at least 0 and below 1."""
     try:

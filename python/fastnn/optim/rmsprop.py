@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_non_negative
+from .optimizer import Array, Group, Optimizer, check_non_negative, check_switches
 
 
 class RMSprop(Optimizer):
@@ -68,9 +68,10 @@ class RMSprop(Optimizer):
 
     def _check_options(self, group: Group) -> None:
         check_non_negative("RMSprop", group, "lr", "alpha", "eps", "weight_decay", "momentum")
+        check_switches("RMSprop", group, "centered", "maximize")
 
     def _update(self, group: Group, params: list[Tensor], grads: list[Array]) -> None:
-        names = ["square_avg"] + ["grad_avg"] * group["centered"] + ["momentum_buffer"] * (group["momentum"] > 0)
+        names = ["square_avg"] + ["grad_avg"] * bool(group["centered"]) + ["momentum_buffer"] * (group["momentum"] > 0)
         steps, state = self._next_steps(params), self._state_arrays(params, names)
         none = [None] * len(params)
         ops.rmsprop(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from .. import ops
 from ..tensor import Tensor
-from .optimizer import Array, Group, Optimizer, check_non_negative, check_number, empty_like
+from .optimizer import Array, Group, Optimizer, check_non_negative, check_number, check_switches, empty_like
 
 
 class SGD(Optimizer):
@@ -64,6 +64,7 @@ class SGD(Optimizer):
     def _check_options(self, group: Group) -> None:
         check_number("SGD", group, "dampening")
         check_non_negative("SGD", group, "lr", "momentum", "weight_decay")
+        check_switches("SGD", group, "nesterov", "maximize")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening; momentum is {group['momentum']}, "
