@@ -438,6 +438,22 @@ def test_what_makes_no_target_is_named(name, target):
         getattr(F, name)(fastnn.ones(2, 3), target)
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: nn.MultiMarginLoss(p=3), ValueError, "MultiMarginLoss: p is 3; expected 1 or 2"),
+        (lambda: nn.HuberLoss(delta="x"), TypeError, "HuberLoss: delta is 'x'; expected a number"),
+        (lambda: nn.TripletMarginLoss(margin=None), TypeError, "TripletMarginLoss: margin is None; expected a number"),
+        (lambda: nn.NLLLoss(weight="x"), TypeError, "NLLLoss: weight is 'x'; expected a tensor"),
+        (lambda: nn.BCELoss(weight={}), TypeError, "BCELoss: weight is {}; expected a tensor"),
+        (lambda: nn.BCEWithLogitsLoss(pos_weight="x"), TypeError, "BCEWithLogitsLoss: pos_weight is 'x'; expected a"),
+    ],
+)
+def test_layers_refuse_what_their_functions_would(make, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
+        make()
+
+
 @pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
 def test_an_ignore_index_that_is_no_integer_is_named(name):
     with pytest.raises(TypeError, match=rf"{name}: ignore_index is 1\.5; expected an int"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import functional as F
-from ..functional.reduction import REDUCTIONS, check_reduction
-from ..tensor import Tensor, as_tensor
+from ..functional.reduction import REDUCTIONS, check_reduction, given
+from ..tensor import Tensor, expect_numbers
 from .module import Module
 
 
@@ -31,11 +31,11 @@ class _WeightedLoss(_Loss):
 
     def __init__(self, weight: Any, reduction: str) -> None:
         super().__init__(reduction)
-        self.register_buffer("weight", _buffer(weight))
+        self._register_weights("weight", weight)
 
-
-def _buffer(values: Any) -> Tensor | None:
-    return None if values is None else as_tensor(values).detach()
+    def _register_weights(self, name: str, values: Any) -> None:
+        weights = None if values is None else given(type(self).__name__, name, values).detach()
+        self.register_buffer(name, weights)
 
 
 # ---- classes ------------------------------------------------------------------------------------------------------
@@ -105,6 +105,8 @@ class MultiMarginLoss(_WeightedLoss):
 
     def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(weight, reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p is {p!r}; expected 1 or 2")
         self.p = p
         self.margin = margin
 
@@ -200,6 +202,7 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
+        expect_numbers("HuberLoss", delta=delta)
         self.delta = delta
 
     def forward(self, x: Tensor, target: Any) -> Tensor:
@@ -239,7 +242,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(weight, reduction)
-        self.register_buffer("pos_weight", _buffer(pos_weight))
+        self._register_weights("pos_weight", pos_weight)
 
     def forward(self, x: Tensor, target: Any) -> Tensor:
         """Two tensors of one shape -> (), or that shape with reduction "none"."""
@@ -373,6 +376,7 @@ class TripletMarginLoss(_Loss):
         self, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False, *, reduction: str = "mean"
     ) -> None:
         super().__init__(reduction)
+        expect_numbers("TripletMarginLoss", margin=margin)
         if not margin > 0:
             raise ValueError(f"TripletMarginLoss: margin is {margin}; expected a number above 0")
         self.margin = margin
