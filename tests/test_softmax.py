@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import fastnn
 import reference as ref
 from fastnn import functional as F
-from fastnn import ops
+from fastnn import nn, ops
 
 NAMES = ["softmax", "log_softmax"]
 DTYPES = [np.float32, np.float64]
@@ -144,8 +144,22 @@ def test_errors_say_what_is_wrong(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "softmin"])
 def test_a_dim_that_is_no_integer_is_named(name):
-    with pytest.raises(TypeError, match=f"^{name}: dim is None; expected an int"):
-        getattr(F, name)(fastnn.ones(2, 3), None)
+    with pytest.raises(TypeError, match=rf"^{name}: dim is 1\.5; expected an int"):
+        getattr(F, name)(fastnn.ones(2, 3), 1.5)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3, 4), (2, 3, 4), (2, 3, 4, 2)])
+@pytest.mark.parametrize("name", [*NAMES, "softmin"])
+def test_without_a_dim_it_warns_and_chooses_as_pytorch(name, shape):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(8).standard_normal(shape)
+    layer = {"softmax": "Softmax", "log_softmax": "LogSoftmax", "softmin": "Softmin"}[name]
+    with pytest.warns(UserWarning, match="Implicit dimension choice"):
+        expected = getattr(torch.nn, layer)()(torch.tensor(x)).numpy()
+    for compute in (getattr(F, name), getattr(nn, layer)()):
+        with pytest.warns(UserWarning, match=f"^{name}: dim is not given"):
+            np.testing.assert_allclose(compute(fastnn.tensor(x)).numpy(), expected, rtol=1e-12)
+    assert repr(getattr(nn, layer)()) == repr(getattr(torch.nn, layer)()) == f"{layer}(dim=None)"
 
 
 @pytest.mark.parametrize("dim", [0, 1, -1])

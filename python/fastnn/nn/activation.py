@@ -137,7 +137,7 @@ class GELU(Module):
 class AlongDim(Module):
     """What is computed along a dimension."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 

@@ -18,6 +18,8 @@ class GLU(AlongDim):
     (..., 2 n, ...) -> (..., n, ...).
     """
 
+    dim: int
+
     def __init__(self, dim: int = -1) -> None:
         super().__init__(dim)
 
