@@ -292,6 +292,8 @@ def test_normalize_takes_bytes_and_numbers():
         (lambda: Normalize("x", 1), TypeError, "Normalize: mean is 'x', expected a number or one a channel"),
         (lambda: Normalize(0, None), TypeError, "Normalize: std is None, expected a number or one a channel"),
         (lambda: Normalize(0, (1, 0)), ValueError, r"Normalize: std is \(1, 0\), expected no 0"),
+        (lambda: Compose(3), TypeError, "Compose: transforms is 3, expected a list of transforms"),
+        (lambda: Compose([Cutout(2), 3]), TypeError, r"Compose: transforms is \[Cutout\(.*\), 3\], expected a list"),
         (lambda: DataLoader([1, 2], transform=3), TypeError, "DataLoader: transform is 3, expected a function"),
     ],
 )

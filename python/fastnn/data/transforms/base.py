@@ -82,6 +82,10 @@ class Compose:
 
     transforms: Sequence[Transform]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.transforms, Sequence) or not all(map(callable, self.transforms)):
+            raise TypeError(f"Compose: transforms is {self.transforms!r}, expected a list of transforms")
+
     def __call__(self, images: NDArray[Any], draws: Draws) -> NDArray[Any]:
         """(N, C, H, W) -> what the last transform makes of it."""
         for transform in self.transforms:
