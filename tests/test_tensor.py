@@ -699,12 +699,18 @@ def test_inputs_that_only_the_other_operand_needs_are_not_held():
     assert w.grad.tolist() == [3, 3]
 
 
-def test_deepcopy():
-    p = Parameter([1.0, 2.0])
-    q = copy.deepcopy(p)
+@pytest.mark.parametrize("requires_grad", [True, False])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_of_parameters(copied, requires_grad):
+    p = Parameter([1.0, 2.0], requires_grad)
+    p.grad = fastnn.ones(2)
+    q = copied(p)
     assert isinstance(q, Parameter)
-    assert q.requires_grad
+    assert q.requires_grad == requires_grad
+    assert q.tolist() == [1, 2]
     assert not np.shares_memory(p.data, q.data)
+    assert q.grad is None  # as in PyTorch: gradients of the copy are not added to those of its model
+    assert p.grad.tolist() == [1, 1]
 
 
 # ---- modes and threads ----------------------------------------------------------------------------------------------
@@ -828,6 +834,12 @@ def test_errors(name):
         call()
 
 
+def test_a_tensor_of_pytorchs_is_told_apart():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"relu: x is torch\.Tensor; expected a Tensor \(see fastnn.as_tensor\)"):
+        fastnn.nn.functional.relu(torch.ones(2))
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
 def test_copies_are_of_leaves(copied):
     leaf = fastnn.tensor([1.0, 2.0], requires_grad=True)
@@ -837,3 +849,7 @@ def test_copies_are_of_leaves(copied):
     assert twin.tolist() == leaf.tolist()
     with pytest.raises(RuntimeError, match="a recorded operation made the tensor"):
         copied(leaf * 2)
+    frozen = Parameter([1.0, 2.0], requires_grad=False)
+    frozen += leaf
+    with pytest.raises(RuntimeError, match="a recorded operation made the tensor"):
+        copied(frozen)

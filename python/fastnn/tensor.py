@@ -121,7 +121,9 @@ def expect_tensors(op: str, **arguments: Any) -> None:
     """Raises TypeError, naming the operation and the argument, where an argument is not a tensor."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
-            raise TypeError(f"{op}: {name} is {type(value).__name__}; expected a Tensor (see fastnn.as_tensor)")
+            kind = type(value).__name__
+            kind = f"{type(value).__module__}.{kind}" if kind == "Tensor" else kind  # PyTorch's
+            raise TypeError(f"{op}: {name} is {kind}; expected a Tensor (see fastnn.as_tensor)")
 
 
 def expect_numbers(op: str, **arguments: Any) -> None:
@@ -636,6 +638,11 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """For `copy` and `pickle`: as in PyTorch, a copy has neither the gradient nor the hooks."""
+        super().__reduce_ex__(protocol)  # refuses what a recorded operation made
+        return type(self), (self.data, self.requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
