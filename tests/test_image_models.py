@@ -597,6 +597,8 @@ def test_early_networks_and_vgg_are_pytorchs(name, shape):
     "name",
     [
         "alexnet",
+        "alexnet2012",
+        "zfnet",
         "vgg13",
         "resnet34",
         "resnext50_32x4d",

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import nn
+from fastnn import models, nn
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 
 @pytest.fixture
@@ -135,6 +136,45 @@ def test_big_endian(path):
     path.write_bytes(swapped.getvalue())
     expected = {"x": np.arange(5.0, dtype=np.float32), "y": np.arange(5.0, dtype=np.float32), "b": [True, False]}
     assert_same(fastnn.load(path), {name: np.asarray(value) for name, value in expected.items()})
+
+
+# ---- networks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("lenet5", (2, 1, 28, 28)),
+        ("cifar_resnet20", (2, 3, 32, 32)),
+        ("resnet18", (2, 3, 64, 64)),
+        ("se_resnet50", (2, 3, 64, 64)),
+        ("googlenet", (2, 3, 64, 64)),
+        ("char_rnn", (5, 2)),
+    ],
+)
+def test_networks_there_and_back(path, name, shape):
+    from bench.compare import torch_models
+
+    torch.manual_seed(0)
+    theirs = (torch_models.CharRNN(65) if name == "char_rnn" else getattr(torch_models, name)()).eval()
+    for value in theirs.state_dict().values():  # no value of a vector may stand for another one
+        if value.ndim == 1:
+            value += torch.rand_like(value) / 4
+    torch.save(theirs.state_dict(), path)
+    ours = models.get(name).eval()
+    assert ours.load_state_dict(fastnn.load(path)) == ([], [])
+
+    x = torch.randint(65, shape) if name == "char_rnn" else torch.randn(shape)
+    with torch.no_grad(), fastnn.no_grad():
+        expected, scores = theirs(x), ours(fastnn.tensor(x.numpy()))
+    if name == "char_rnn":
+        expected, scores = expected[0], scores[0]
+    assert np.abs(scores.numpy() - expected.numpy()).max() < 1e-4 * expected.abs().max()
+
+    fastnn.save(ours, path.with_suffix(".safetensors"))
+    back, saved = load_file(path.with_suffix(".safetensors")), theirs.state_dict()
+    assert back.keys() == saved.keys()
+    assert all(back[key].dtype == value.dtype and torch.equal(back[key], value) for key, value in saved.items())
 
 
 # ---- what is refused ----------------------------------------------------------------------------------------------
