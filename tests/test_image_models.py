@@ -256,6 +256,10 @@ def test_names_of_networks():
     assert models.list(["row_*", "*lexnet"]) == ["alexnet", "row_gru", "row_lstm", "row_rnn"]
     assert models.list("resne?18", exclude="*") == []
     assert models.list("*resnet50*", exclude=["wide*", "se*"]) == ["resnet50"]
+    with pytest.raises(TypeError, match=r"models\.list: include is 3; expected a pattern, or several"):
+        models.list(3)
+    with pytest.raises(TypeError, match=r"models\.list: exclude is \['a', None\]; expected a pattern"):
+        models.list(exclude=["a", None])
 
 
 def test_networks_by_name():

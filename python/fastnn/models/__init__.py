@@ -127,12 +127,19 @@ def list(include: str | Iterable[str] = "*", exclude: str | Iterable[str] = ()) 
         >>> models.list("*resnet50*", exclude="se_*")
         ['resnet50', 'wide_resnet50_2']
     """
-    included, excluded = ((p,) if isinstance(p, str) else tuple(p) for p in (include, exclude))
+    included, excluded = _patterns("include", include), _patterns("exclude", exclude)
 
     def matches(name: str, patterns: tuple[str, ...]) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
     return sorted(name for name in _CONSTRUCTORS if matches(name, included) and not matches(name, excluded))
+
+
+def _patterns(argument: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    patterns = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(f"models.list: {argument} is {value!r}; expected a pattern, or several")
+    return patterns
 
 
 def get(name: str, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> nn.Module:
