@@ -476,10 +476,10 @@ struct Ops {
   // indices[n,p,q,c] = h * W + w of the element of x that argmax names.
   void (*max_pool2d_indices)(const Exec&, const Pool2dShape&, const void* argmax, int64_t* indices);
   // y[n,indices[n,h,w,c],c] = x[n,h,w,c], indices being p * Q + q, the last of several wins; 0
-  // elsewhere.
-  void (*max_unpool2d_forward)(const Exec&, const Resize2dShape&, const T* x,
+  // elsewhere. Both return whether all indices are those of pixels; others count for nothing.
+  bool (*max_unpool2d_forward)(const Exec&, const Resize2dShape&, const T* x,
                                const int64_t* indices, T* y);
-  void (*max_unpool2d_backward)(const Exec&, const Resize2dShape&, const T* dy,
+  bool (*max_unpool2d_backward)(const Exec&, const Resize2dShape&, const T* dy,
                                 const int64_t* indices, T* dx);
 
   void (*pad2d_forward)(const Exec&, const Pad2dShape&, double value, const T* x, T* y);
