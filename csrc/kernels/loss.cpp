@@ -68,13 +68,11 @@ void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s,
                            const CrossEntropyTarget<T>& target, const T* x, T* loss, T* y) {
   const Aim<T> a = aim_of(s, target);
   const T* const w = target.weight;
-  parallel_rows(exec, s, [&](int64_t n) {
+  parallel_log_softmax(exec, s, x, y, [&](int64_t n, LogSumExp<T> l) {
     const T* xn = x + n * s.C;
     const int64_t label = target.labels ? target.labels[n] : -1;
     const bool ignored = target.labels && !counts(label, target.ignore_index, s.C);
     if (ignored) loss[n] = 0;
-    if (ignored && !y) return;
-    const LogSumExp<T> l = log_sum_exp(s.C, xn);
     if (!target.labels) {
       const T* p = target.probabilities + n * s.C;
       loss[n] = total_aim(s.C, w, p, a) * l.log_sum - weighted_distance(s.C, l.max, w, xn, p, a);
@@ -84,7 +82,6 @@ void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s,
         loss[n] += a.soft * (a.weights * l.log_sum - weighted_distance(s.C, l.max, w, xn));
       }
     }
-    if (y) log_softmax_row(s.C, l, xn, y + n * s.C);
   });
 }
 
@@ -95,8 +92,8 @@ void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s,
   using V = Vec<T>;
   const Aim<T> a = aim_of(s, target);
   const T* const w = target.weight;
-  parallel_rows(exec, s, [&](int64_t n) {
-    const T* yn = y + n * s.C;
+  // `exponential` makes exp(y[n][c]) of from[c].
+  const auto row = [&](int64_t n, const T* from, const auto& exponential) FASTNN_INLINE_LAMBDA {
     T* dxn = dx + n * s.C;
     const T g = dloss[n];
     if (!target.labels) {
@@ -104,24 +101,38 @@ void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s,
       const T total = g * total_aim(s.C, w, p, a);
       const V hard = splat(g * a.hard), soft = splat(g * a.soft);
       if (w) {
-        const auto f = [=](V v, V t, V u) { return total * exp<T>(v) - u * fma(hard, t, soft); };
-        return map(0, s.C, f, dxn, yn, p, w);
+        const auto f = [=](V v, V t, V u) {
+          return total * exponential(v) - u * fma(hard, t, soft);
+        };
+        return map(0, s.C, f, dxn, from, p, w);
       }
-      const auto f = [=](V v, V t) { return total * exp<T>(v) - fma(hard, t, soft); };
-      return map(0, s.C, f, dxn, yn, p);
+      const auto f = [=](V v, V t) { return total * exponential(v) - fma(hard, t, soft); };
+      return map(0, s.C, f, dxn, from, p);
     }
     const int64_t label = target.labels[n];
     if (!counts(label, target.ignore_index, s.C)) return map(0, s.C, [] { return V{}; }, dxn);
     const T hard = a.hard * (w ? w[label] : 1);
     const T total = g * (hard + a.soft * a.weights), soft = g * a.soft;
     if (a.soft == 0) {
-      map(0, s.C, [=](V v) { return total * exp<T>(v); }, dxn, yn);
+      map(0, s.C, [=](V v) { return total * exponential(v); }, dxn, from);
     } else if (w) {
-      map(0, s.C, [=](V v, V u) { return total * exp<T>(v) - soft * u; }, dxn, yn, w);
+      map(0, s.C, [=](V v, V u) { return total * exponential(v) - soft * u; }, dxn, from, w);
     } else {
-      map(0, s.C, [=](V v) { return total * exp<T>(v) - soft; }, dxn, yn);
+      map(0, s.C, [=](V v) { return total * exponential(v) - soft; }, dxn, from);
     }
     dxn[label] -= g * hard;
+  };
+  if (s.C > most_short_columns) {
+    return parallel_rows(exec, s, [&](int64_t n) {
+      row(n, y + n * s.C, [](V v) FASTNN_INLINE_LAMBDA { return exp<T>(v); });
+    });
+  }
+  for_some_short_rows(exec, s.N, s.C, [&](int64_t n, int64_t count) {
+    // All exponentials of some rows at once, for which vectors are full.
+    T exponentials[side_by_side * most_short_columns];
+    map(0, count * s.C, [](V v) { return exp<T>(v); }, exponentials, y + n * s.C);
+    for (int64_t r = 0; r < count; ++r)
+      row(n + r, exponentials + r * s.C, [](V v) FASTNN_INLINE_LAMBDA { return v; });
   });
 }
 
