@@ -439,9 +439,13 @@ struct Ops {
 
   // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.
   void (*arithmetic)(const Exec&, Arithmetic, int64_t n, const T* a, const T* b, bool one_b, T* y);
-  // y[g][r][i] = a[g][r][i] op b[g][i] for g < groups, r < rows and i < n.
+  // y[g][r][i] = a[g][r][i] op b[g][i] for g < groups, r < rows and i < n; op b[g] with one_b.
   void (*arithmetic_by_row)(const Exec&, Arithmetic, int64_t groups, int64_t rows, int64_t n,
-                            const T* a, const T* b, T* y);
+                            const T* a, const T* b, bool one_b, T* y);
+
+  // y[o][i] = sum over j < n of x[o][j][i] for o < outer and i < inner.
+  size_t (*sum_scratch_bytes)(int64_t outer, int64_t n, int64_t inner);
+  void (*sum)(const Exec&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
 
   size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
   void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,

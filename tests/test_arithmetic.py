@@ -40,6 +40,17 @@ def test_by_channel_equals_numpy(isa, name, dtype):
                 assert_array_equal(getattr(ops, name)(layout, b), UFUNCS[name](a, b))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UFUNCS)
+def test_by_row_equals_numpy(isa, name, dtype):
+    for shape in ((0, 3), (3, 0), (1, 5), (7, 1), (7, 16), (2, 5, 33), (2, 3, 5, 17)):
+        a = values(*shape, dtype=dtype)
+        for other in (shape[-1:], (1,) * (len(shape) - 1) + shape[-1:], (*shape[:-1], 1)):
+            b = values(*other, dtype=dtype, seed=1)
+            for given in (a, np.asfortranarray(a)):
+                assert_array_equal(getattr(ops, name)(given, b), UFUNCS[name](a, b), err_msg=str((shape, other)))
+
+
 def test_special_values(isa):
     special = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1e30], np.float32)
     a, b = (np.array(x) for x in zip(*itertools.product(special, special), strict=True))
@@ -132,6 +143,11 @@ def test_large_tensors_use_kernels_where_they_can(monkeypatch):
         ((x, x), True),
         ((x, 1.0), True),
         ((x, x[:1]), False),  # broadcast
+        ((x, x[0, 0, 0]), True),  # a row
+        ((x[:1, :1, :1], x), True),
+        ((x, x[..., :1]), True),  # one number for each row
+        ((x, x[:1, :1, :1, :1]), True),  # one number
+        ((fastnn.as_tensor(ops.to_channels_last(x.numpy())), x[..., :1]), False),
         ((x[:, ::2], x[:, ::2]), False),  # not dense
         ((x.long(), 1), False),
         ((x, x.double()), True),  # promoted first

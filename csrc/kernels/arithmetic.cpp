@@ -1,7 +1,7 @@
 // y[i] = a[i] op b[i] or a[i] op b[0] for + - * /, as IEEE 754 rounds them. Dense arrays of n
 // elements; parallel over blocks of elements. Reads 2 (or 1) arrays, writes 1; 1 operation an
 // element.
-// By row, y[g][r][i] = a[g][r][i] op b[g][i]: parallel over all rows, b is read from L1.
+// By row, y[g][r][i] = a[g][r][i] op b[g][i] or op b[g]: parallel over all rows, b is read from L1.
 #include "elementwise.h"
 #include "parallel.h"
 #include "table.h"
@@ -43,12 +43,19 @@ void arithmetic(const Exec& exec, Arithmetic op, int64_t n, const T* a, const T*
 
 template <class T>
 void arithmetic_by_row(const Exec& exec, Arithmetic op, int64_t groups, int64_t rows, int64_t n,
-                       const T* a, const T* b, T* y) {
+                       const T* a, const T* b, bool one_b, T* y) {
+  using V = Vec<T>;
   constexpr int64_t grain = 8 * element_block;  // elements
   with_operation<T>(op, [&](auto f) {
     parallel_for(exec, groups * rows, ceil_div(grain, n + 1), [=](int64_t begin, int64_t end, int) {
-      for (int64_t row = begin; row < end; ++row)
-        map(0, n, f, y + row * n, a + row * n, b + row / rows * n);
+      for (int64_t row = begin; row < end; ++row) {
+        if (one_b) {
+          const V scalar = splat(b[row / rows]);
+          map(0, n, [=](V v) { return f(v, scalar); }, y + row * n, a + row * n);
+        } else {
+          map(0, n, f, y + row * n, a + row * n, b + row / rows * n);
+        }
+      }
     });
   });
 }

@@ -30,6 +30,7 @@ from .arrays import (
     real,
     sizes,
     spread,
+    total,
 )
 from .holder import Holder, operands, plain_index
 from .norms import p_norm
@@ -446,8 +447,7 @@ class Tensor(Holder):
         """The sum over all elements, or over one dimension or several; int64 for integers and booleans."""
         x, axes = self.data, all_axes("sum", dim, self.ndim)
         shape = x.shape
-        y = quiet(np.add.reduce, x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdim)
-        return record(y, lambda dy: spread(dy, axes, shape), self)
+        return record(total(x, axes, keepdim), lambda dy: spread(dy, axes, shape), self)
 
     def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The mean over all elements, or over one dimension or several; NaN over none."""
@@ -455,7 +455,7 @@ class Tensor(Holder):
             raise TypeError(f"mean: the tensor has dtype {self.data.dtype}; expected a floating-point one")
         shape, axes = self.data.shape, all_axes("mean", dim, self.ndim)
         n = count(shape, axes)
-        y = elementwise(np.true_divide, quiet(np.add.reduce, self.data, axes, keepdims=keepdim), n)
+        y = elementwise(np.true_divide, total(self.data, axes, keepdim), n)
         return record(y, lambda dy: spread(dy / n, axes, shape), self)
 
     def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
