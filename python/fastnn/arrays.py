@@ -185,8 +185,23 @@ def spread(dy: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """The same elements in C order; NumPy would gather those of a channels-last array one by one."""
-    return x if x.flags.c_contiguous else ops.to_contiguous(x)
+    """The same elements in C order; NumPy would gather those of transposed ones one by one."""
+    if x.flags.c_contiguous:
+        return x
+    if x.ndim > 1 and x.size >= _LARGE and x.dtype.char in "fd" and (rows := x.swapaxes(-1, -2)).flags.c_contiguous:
+        n, m = rows.shape[-2:]
+        return ops.to_channels_last(rows.reshape(-1, n, 1, m)).transpose(0, 2, 3, 1).reshape(x.shape)
+    return ops.to_contiguous(x)
+
+
+def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """The same elements in another shape: in C order, or where pixels stay pixels as channels-last as they were."""
+    if min(x.ndim, len(shape)) > 3 and (x.shape[0], *x.shape[-2:]) == (shape[0], *shape[-2:]):
+        pixels = x.transpose(0, -2, -1, *range(1, x.ndim - 2))
+        if x.itemsize in pixels.strides[3:]:
+            y = contiguous(pixels).reshape(*pixels.shape[:3], *shape[1:-2])
+            return y.transpose(0, *range(3, y.ndim), 1, 2)
+    return contiguous(x).reshape(shape)
 
 
 # ---- dimensions ---------------------------------------------------------------------------------------------------
