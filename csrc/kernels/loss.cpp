@@ -85,15 +85,48 @@ void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s,
   });
 }
 
+// The same as below for labels of few classes.
+template <class T>
+void short_backward(const Exec& exec, const SoftmaxShape& s, const CrossEntropyTarget<T>& target,
+                    const T* dloss, const T* y, T* dx) {
+  using V = Vec<T>;
+  const Aim<T> a = aim_of(s, target);
+  for_some_short_rows(exec, s.N, s.C, [&](int64_t n, int64_t count) {
+    ShortRows<T> rows;
+    rows.read(count, s.C, y + n * s.C);
+    T labels[side_by_side] = {}, hards[side_by_side] = {}, softs[side_by_side] = {};
+    for (int64_t r = 0; r < count; ++r) {
+      const int64_t label = target.labels[n + r];
+      const bool counted = counts(label, target.ignore_index, s.C);
+      labels[r] = counted ? static_cast<T>(label) : T(-1);
+      hards[r] = dloss[n + r] * a.hard * (target.weight && counted ? target.weight[label] : 1);
+      softs[r] = a.soft == 0 ? T(0) : dloss[n + r] * a.soft;
+    }
+    for (int64_t r = 0; r < side_by_side; r += lanes<T>) {
+      const V label = load(labels + r), hard = load(hards + r), soft = load(softs + r);
+      const V total = hard + soft * a.weights;
+      for (int64_t c = 0; c < s.C; ++c) {
+        V v = total * exp<T>(load(rows.column[c] + r));
+        v -= soft * (target.weight ? target.weight[c] : 1);
+        v = label == static_cast<T>(c) ? v - hard : v;
+        store(rows.column[c] + r, label < V{} ? V{} : v);
+      }
+    }
+    rows.write(count, s.C, dx + n * s.C);
+  });
+}
+
 template <class T>
 void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s,
                             const CrossEntropyTarget<T>& target, const T* dloss, const T* y,
                             T* dx) {
   using V = Vec<T>;
+  if (target.labels && s.C <= most_short_columns)
+    return short_backward(exec, s, target, dloss, y, dx);
   const Aim<T> a = aim_of(s, target);
   const T* const w = target.weight;
-  // `exponential` makes exp(y[n][c]) of from[c].
-  const auto row = [&](int64_t n, const T* from, const auto& exponential) FASTNN_INLINE_LAMBDA {
+  parallel_rows(exec, s, [&](int64_t n) {
+    const T* yn = y + n * s.C;
     T* dxn = dx + n * s.C;
     const T g = dloss[n];
     if (!target.labels) {
@@ -101,38 +134,24 @@ void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s,
       const T total = g * total_aim(s.C, w, p, a);
       const V hard = splat(g * a.hard), soft = splat(g * a.soft);
       if (w) {
-        const auto f = [=](V v, V t, V u) {
-          return total * exponential(v) - u * fma(hard, t, soft);
-        };
-        return map(0, s.C, f, dxn, from, p, w);
+        const auto f = [=](V v, V t, V u) { return total * exp<T>(v) - u * fma(hard, t, soft); };
+        return map(0, s.C, f, dxn, yn, p, w);
       }
-      const auto f = [=](V v, V t) { return total * exponential(v) - fma(hard, t, soft); };
-      return map(0, s.C, f, dxn, from, p);
+      const auto f = [=](V v, V t) { return total * exp<T>(v) - fma(hard, t, soft); };
+      return map(0, s.C, f, dxn, yn, p);
     }
     const int64_t label = target.labels[n];
     if (!counts(label, target.ignore_index, s.C)) return map(0, s.C, [] { return V{}; }, dxn);
     const T hard = a.hard * (w ? w[label] : 1);
     const T total = g * (hard + a.soft * a.weights), soft = g * a.soft;
     if (a.soft == 0) {
-      map(0, s.C, [=](V v) { return total * exponential(v); }, dxn, from);
+      map(0, s.C, [=](V v) { return total * exp<T>(v); }, dxn, yn);
     } else if (w) {
-      map(0, s.C, [=](V v, V u) { return total * exponential(v) - soft * u; }, dxn, from, w);
+      map(0, s.C, [=](V v, V u) { return total * exp<T>(v) - soft * u; }, dxn, yn, w);
     } else {
-      map(0, s.C, [=](V v) { return total * exponential(v) - soft; }, dxn, from);
+      map(0, s.C, [=](V v) { return total * exp<T>(v) - soft; }, dxn, yn);
     }
     dxn[label] -= g * hard;
-  };
-  if (s.C > most_short_columns) {
-    return parallel_rows(exec, s, [&](int64_t n) {
-      row(n, y + n * s.C, [](V v) FASTNN_INLINE_LAMBDA { return exp<T>(v); });
-    });
-  }
-  for_some_short_rows(exec, s.N, s.C, [&](int64_t n, int64_t count) {
-    // All exponentials of some rows at once, for which vectors are full.
-    T exponentials[side_by_side * most_short_columns];
-    map(0, count * s.C, [](V v) { return exp<T>(v); }, exponentials, y + n * s.C);
-    for (int64_t r = 0; r < count; ++r)
-      row(n + r, exponentials + r * s.C, [](V v) FASTNN_INLINE_LAMBDA { return v; });
   });
 }
 
