@@ -439,9 +439,13 @@ struct Ops {
 
   // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.
   void (*arithmetic)(const Exec&, Arithmetic, int64_t n, const T* a, const T* b, bool one_b, T* y);
-  // y[g][r][i] = a[g][r][i] op b[g][i] for g < groups, r < rows and i < n.
+  // y[g][r][i] = a[g][r][i] op b[g][i] for g < groups, r < rows and i < n; op b[g] with one_b.
   void (*arithmetic_by_row)(const Exec&, Arithmetic, int64_t groups, int64_t rows, int64_t n,
-                            const T* a, const T* b, T* y);
+                            const T* a, const T* b, bool one_b, T* y);
+
+  // y[o][i] = sum over j < n of x[o][j][i] for o < outer and i < inner.
+  size_t (*sum_scratch_bytes)(int64_t outer, int64_t n, int64_t inner);
+  void (*sum)(const Exec&, int64_t outer, int64_t n, int64_t inner, const T* x, T* y);
 
   size_t (*gemm_scratch_bytes)(const GemmShape&, int threads);
   void (*gemm)(const Exec&, const GemmShape&, const T* a, const T* b, const T* bias, T* c,
@@ -476,10 +480,10 @@ struct Ops {
   // indices[n,p,q,c] = h * W + w of the element of x that argmax names.
   void (*max_pool2d_indices)(const Exec&, const Pool2dShape&, const void* argmax, int64_t* indices);
   // y[n,indices[n,h,w,c],c] = x[n,h,w,c], indices being p * Q + q, the last of several wins; 0
-  // elsewhere.
-  void (*max_unpool2d_forward)(const Exec&, const Resize2dShape&, const T* x,
+  // elsewhere. Both return whether all indices are those of pixels; others count for nothing.
+  bool (*max_unpool2d_forward)(const Exec&, const Resize2dShape&, const T* x,
                                const int64_t* indices, T* y);
-  void (*max_unpool2d_backward)(const Exec&, const Resize2dShape&, const T* dy,
+  bool (*max_unpool2d_backward)(const Exec&, const Resize2dShape&, const T* dy,
                                 const int64_t* indices, T* dx);
 
   void (*pad2d_forward)(const Exec&, const Pad2dShape&, double value, const T* x, T* y);

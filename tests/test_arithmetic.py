@@ -33,11 +33,22 @@ def test_equals_numpy_at_every_length(isa, name, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", UFUNCS)
 def test_by_channel_equals_numpy(isa, name, dtype):
-    for C, N in itertools.product((1, 3, 16, 33), (0, 1, 4)):
-        a = values(N, C, 5, 3, dtype=dtype)
+    for C, N, H in itertools.product((1, 3, 16, 33), (0, 1, 4), (5, 701)):
+        a = values(N, C, H, 3, dtype=dtype)
         for b in (values(N, C, 1, 1, dtype=dtype, seed=1), values(1, C, 1, 1, dtype=dtype, seed=1)):
             for layout in (a, ops.to_channels_last(a)):
                 assert_array_equal(getattr(ops, name)(layout, b), UFUNCS[name](a, b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UFUNCS)
+def test_by_row_equals_numpy(isa, name, dtype):
+    for shape in ((0, 3), (3, 0), (1, 5), (7, 1), (7, 16), (2, 5, 33), (2, 3, 5, 17), (3001, 3), (701, 10), (99, 63)):
+        a = values(*shape, dtype=dtype)
+        for other in (shape[-1:], (1,) * (len(shape) - 1) + shape[-1:], (*shape[:-1], 1)):
+            b = values(*other, dtype=dtype, seed=1)
+            for given in (a, np.asfortranarray(a)):
+                assert_array_equal(getattr(ops, name)(given, b), UFUNCS[name](a, b), err_msg=str((shape, other)))
 
 
 def test_special_values(isa):
@@ -132,6 +143,11 @@ def test_large_tensors_use_kernels_where_they_can(monkeypatch):
         ((x, x), True),
         ((x, 1.0), True),
         ((x, x[:1]), False),  # broadcast
+        ((x, x[0, 0, 0]), True),  # a row
+        ((x[:1, :1, :1], x), True),
+        ((x, x[..., :1]), True),  # one number for each row
+        ((x, x[:1, :1, :1, :1]), True),  # one number
+        ((fastnn.as_tensor(ops.to_channels_last(x.numpy())), x[..., :1]), False),
         ((x[:, ::2], x[:, ::2]), False),  # not dense
         ((x.long(), 1), False),
         ((x, x.double()), True),  # promoted first

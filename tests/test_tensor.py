@@ -469,6 +469,42 @@ def test_reshape_of_channels_last(rng, dtype):
     assert_array_equal(fastnn.as_tensor(x).flatten(1).data, x.reshape(2, -1))
 
 
+@pytest.mark.parametrize("N", [0, 1, 16])
+def test_reshapes_that_keep_pixels_stay_channels_last(rng, N):
+    """A network may shuffle channels so: view, transpose, reshape."""
+    x = fastnn.ops.to_channels_last(rng.standard_normal((N, 24, 8, 9)))
+    t = Tensor(x, requires_grad=True)
+    parts = t.reshape(N, 4, 6, 8, 9)
+    assert N == 0 or np.shares_memory(parts.data, x)
+    assert_array_equal(parts.data, np.ascontiguousarray(x).reshape(N, 4, 6, 8, 9))
+    y = parts.transpose(1, 2).reshape(N, -1 if N else 24, 8, 9)
+    assert_array_equal(y.data, x.reshape(N, 4, 6, 8, 9).swapaxes(1, 2).reshape(x.shape))
+    dy = fastnn.ops.to_channels_last(rng.standard_normal(x.shape))
+    y.backward(dy)
+    assert_array_equal(t.grad.data, dy.reshape(N, 6, 4, 8, 9).swapaxes(1, 2).reshape(x.shape))
+    for array in (y.data, t.grad.data):
+        assert array.transpose(0, 2, 3, 1).flags.c_contiguous
+    with pytest.raises(ValueError, match="reshape: a tensor of shape"):
+        t.reshape(N, 5, 5, 8, 9) if N else t.reshape(1, 24, 8, 9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transposed_matrices_become_contiguous(rng, dtype):
+    for shape in ((200, 130), (3, 4, 2000), (1000, 3, 7), (5, 70, 80)):
+        x = rng.standard_normal(shape).astype(dtype)
+        y = fastnn.arrays.contiguous(x.swapaxes(-1, -2))
+        assert y.flags.c_contiguous
+        assert_array_equal(y, x.swapaxes(-1, -2))
+
+
+def test_clamp_of_special_values():
+    x = np.array([np.nan, np.inf, -np.inf, -0.0, 0.5, 1.0], np.float32)
+    for low, high in ((0.0, 1.0), (None, 0.25), (-1.0, None), (1.0, -1.0), (np.nan, 1.0)):
+        y = fastnn.as_tensor(x).clamp(low, high).numpy()
+        expected = x if low is None else np.maximum(x, np.float32(low))
+        assert_array_equal(y, expected if high is None else np.minimum(expected, np.float32(high)))
+
+
 def test_sum_of_integers():
     assert tensor([True, True]).sum().dtype == np.int64
     assert tensor(np.array([200, 100], np.uint8)).sum().item() == 300
@@ -853,3 +889,17 @@ def test_copies_are_of_leaves(copied):
     frozen += leaf
     with pytest.raises(RuntimeError, match="a recorded operation made the tensor"):
         copied(frozen)
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3, 4, 5.0, 7, 16, 17, -1, 0])
+def test_integer_powers_of_negative_numbers(exponent, rng):
+    for size in (5, 20000):
+        x = rng.standard_normal(size)
+        t = fastnn.tensor(x, requires_grad=True)
+        y = t**exponent
+        y.backward(np.ones(size))
+        assert_allclose(y.detach().numpy(), x ** float(exponent), rtol=1e-14)
+        assert_allclose(t.grad.numpy(), exponent * x ** float(exponent - 1), rtol=1e-13)
+        z = t.detach() ** exponent
+        z += 1  # a copy, also where the power is 1
+        assert_array_equal(t.detach().numpy(), x)

@@ -241,6 +241,7 @@ void bind_layernorm(py::module_&);
 void bind_groupnorm(py::module_&);
 void bind_local_response_norm(py::module_&);
 void bind_arithmetic(py::module_&);
+void bind_sum(py::module_&);
 void bind_activation(py::module_&);
 void bind_prelu(py::module_&);
 void bind_rrelu(py::module_&);

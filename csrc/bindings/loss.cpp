@@ -1,4 +1,6 @@
 // fastnn.ops: softmax_cross_entropy_*.
+#include <algorithm>
+
 #include "arrays.h"
 
 namespace fastnn {
@@ -11,11 +13,15 @@ Labels labels_for(const char* op, py::handle object, int64_t N, int64_t C, int64
   Labels labels = int64_array(op, "target", object, 1);
   check_shape(op, "target", labels, {N});
   const int64_t* label = labels.data();
-  for (int64_t n = 0; n < N; ++n) {
-    if ((label[n] < 0 || label[n] >= C) && label[n] != ignore_index) {
-      throw py::index_error(text(op, ": target[", n, "] is ", label[n], ", out of range for ", C,
-                                 " classes (and not ignore_index ", ignore_index, ")"));
-    }
+  const auto wrong = [=](int64_t at) {
+    return (static_cast<uint64_t>(at) >= static_cast<uint64_t>(C)) & (at != ignore_index);
+  };
+  bool any_wrong = false;  // without a jump out of the loop, which makes vectors of it
+  for (int64_t n = 0; n < N; ++n) any_wrong |= wrong(label[n]);
+  if (any_wrong) {
+    const int64_t n = std::find_if(label, label + N, wrong) - label;
+    throw py::index_error(text(op, ": target[", n, "] is ", label[n], ", out of range for ", C,
+                               " classes (and not ignore_index ", ignore_index, ")"));
   }
   return labels;
 }

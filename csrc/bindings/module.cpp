@@ -115,6 +115,7 @@ PYBIND11_MODULE(ops, m) {
   check_environment();
   bind_activation(m);
   bind_arithmetic(m);
+  bind_sum(m);
   bind_augment(m);
   bind_batchnorm(m);
   bind_conv2d(m);

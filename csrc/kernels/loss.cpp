@@ -68,13 +68,11 @@ void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s,
                            const CrossEntropyTarget<T>& target, const T* x, T* loss, T* y) {
   const Aim<T> a = aim_of(s, target);
   const T* const w = target.weight;
-  parallel_rows(exec, s, [&](int64_t n) {
+  parallel_log_softmax(exec, s, x, y, [&](int64_t n, LogSumExp<T> l) {
     const T* xn = x + n * s.C;
     const int64_t label = target.labels ? target.labels[n] : -1;
     const bool ignored = target.labels && !counts(label, target.ignore_index, s.C);
     if (ignored) loss[n] = 0;
-    if (ignored && !y) return;
-    const LogSumExp<T> l = log_sum_exp(s.C, xn);
     if (!target.labels) {
       const T* p = target.probabilities + n * s.C;
       loss[n] = total_aim(s.C, w, p, a) * l.log_sum - weighted_distance(s.C, l.max, w, xn, p, a);
@@ -84,7 +82,37 @@ void cross_entropy_forward(const Exec& exec, const SoftmaxShape& s,
         loss[n] += a.soft * (a.weights * l.log_sum - weighted_distance(s.C, l.max, w, xn));
       }
     }
-    if (y) log_softmax_row(s.C, l, xn, y + n * s.C);
+  });
+}
+
+// The same as below for labels of few classes.
+template <class T>
+void short_backward(const Exec& exec, const SoftmaxShape& s, const CrossEntropyTarget<T>& target,
+                    const T* dloss, const T* y, T* dx) {
+  using V = Vec<T>;
+  const Aim<T> a = aim_of(s, target);
+  for_some_short_rows(exec, s.N, s.C, [&](int64_t n, int64_t count) {
+    ShortRows<T> rows;
+    rows.read(count, s.C, y + n * s.C);
+    T labels[side_by_side] = {}, hards[side_by_side] = {}, softs[side_by_side] = {};
+    for (int64_t r = 0; r < count; ++r) {
+      const int64_t label = target.labels[n + r];
+      const bool counted = counts(label, target.ignore_index, s.C);
+      labels[r] = counted ? static_cast<T>(label) : T(-1);
+      hards[r] = dloss[n + r] * a.hard * (target.weight && counted ? target.weight[label] : 1);
+      softs[r] = a.soft == 0 ? T(0) : dloss[n + r] * a.soft;
+    }
+    for (int64_t r = 0; r < side_by_side; r += lanes<T>) {
+      const V label = load(labels + r), hard = load(hards + r), soft = load(softs + r);
+      const V total = hard + soft * a.weights;
+      for (int64_t c = 0; c < s.C; ++c) {
+        V v = total * exp<T>(load(rows.column[c] + r));
+        v -= soft * (target.weight ? target.weight[c] : 1);
+        v = label == static_cast<T>(c) ? v - hard : v;
+        store(rows.column[c] + r, label < V{} ? V{} : v);
+      }
+    }
+    rows.write(count, s.C, dx + n * s.C);
   });
 }
 
@@ -93,6 +121,8 @@ void cross_entropy_backward(const Exec& exec, const SoftmaxShape& s,
                             const CrossEntropyTarget<T>& target, const T* dloss, const T* y,
                             T* dx) {
   using V = Vec<T>;
+  if (target.labels && s.C <= most_short_columns)
+    return short_backward(exec, s, target, dloss, y, dx);
   const Aim<T> a = aim_of(s, target);
   const T* const w = target.weight;
   parallel_rows(exec, s, [&](int64_t n) {

@@ -59,14 +59,12 @@ void max_pool2d_indices(const Exec& exec, const Pool2dShape& s, const void* argm
   }
 }
 
-// The bindings refuse other indices; but indices belong to the caller, whose other threads may
-// write to them meanwhile, and no address may depend on that.
 constexpr bool is_pixel(int64_t index, int64_t pixels) { return index >= 0 && index < pixels; }
 
 constexpr int64_t grain_elements = 16384;
 
 template <class T>
-void forward(const Exec& exec, const Resize2dShape& s, const T* x, const int64_t* indices, T* y) {
+bool forward(const Exec& exec, const Resize2dShape& s, const T* x, const int64_t* indices, T* y) {
   constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T)), wanted_items = 8;
   const int64_t pixels = s.H * s.W, y_pixels = s.P * s.Q;
   // Whole pixels are written in the order of their addresses; their channels are shared out only
@@ -75,40 +73,58 @@ void forward(const Exec& exec, const Resize2dShape& s, const T* x, const int64_t
   const int64_t block = max_of(line, round_up(ceil_div(s.C, parts), line));
   const int64_t blocks = ceil_div(s.C, block);
   const int64_t grain = ceil_div(grain_elements, (pixels + y_pixels) * block + 1);
-  parallel_for(exec, s.N * blocks, grain, [=](int64_t begin, int64_t end, int) {
+  bool all_pixels = true;
+  parallel_for(exec, s.N * blocks, grain, [=, &all_pixels](int64_t begin, int64_t end, int) {
+    bool pixels_alone = true;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t n = item / blocks, c_begin = item % blocks * block;
       const int64_t c_end = min_of(c_begin + block, s.C);
       T* const image = y + n * y_pixels * s.C;
       // Zeros in this block alone: it stays in L2 until its elements are scattered.
-      for (int64_t i = 0; i < y_pixels; ++i)
-        map(c_begin, c_end, [] { return Vec<T>{}; }, image + i * s.C);
+      const auto zero = [] { return Vec<T>{}; };
+      if (blocks == 1) {
+        map(0, y_pixels * s.C, zero, image);
+      } else {
+        for (int64_t i = 0; i < y_pixels; ++i) map(c_begin, c_end, zero, image + i * s.C);
+      }
       for (int64_t i = n * pixels; i < (n + 1) * pixels; ++i) {
         for (int64_t c = c_begin; c < c_end; ++c) {
           const int64_t index = indices[i * s.C + c];
-          if (is_pixel(index, y_pixels)) image[index * s.C + c] = x[i * s.C + c];
+          if (is_pixel(index, y_pixels)) {
+            image[index * s.C + c] = x[i * s.C + c];
+          } else {
+            pixels_alone = false;
+          }
         }
       }
     }
+    if (!pixels_alone) __atomic_store_n(&all_pixels, false, __ATOMIC_RELAXED);
   });
+  return all_pixels;
 }
 
 template <class T>
-void backward(const Exec& exec, const Resize2dShape& s, const T* dy, const int64_t* indices,
+bool backward(const Exec& exec, const Resize2dShape& s, const T* dy, const int64_t* indices,
               T* dx) {
   const int64_t dy_pixels = s.P * s.Q;
   const int64_t grain = ceil_div(grain_elements, s.W * s.C + 1);
-  parallel_for(exec, s.N * s.H, grain, [=](int64_t begin, int64_t end, int) {
+  bool all_pixels = true;
+  parallel_for(exec, s.N * s.H, grain, [=, &all_pixels](int64_t begin, int64_t end, int) {
+    bool pixels_alone = true;
     for (int64_t row = begin; row < end; ++row) {
       const T* const image = dy + row / s.H * dy_pixels * s.C;
       for (int64_t i = row * s.W; i < (row + 1) * s.W; ++i) {
         for (int64_t c = 0; c < s.C; ++c) {
           const int64_t index = indices[i * s.C + c];
-          dx[i * s.C + c] = is_pixel(index, dy_pixels) ? image[index * s.C + c] : T{0};
+          const bool inside = is_pixel(index, dy_pixels);
+          pixels_alone &= inside;
+          dx[i * s.C + c] = inside ? image[index * s.C + c] : T{0};
         }
       }
     }
+    if (!pixels_alone) __atomic_store_n(&all_pixels, false, __ATOMIC_RELAXED);
   });
+  return all_pixels;
 }
 
 template <class T>

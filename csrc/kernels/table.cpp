@@ -25,6 +25,7 @@ Ops<T> make_table() {
   fill_groupnorm(t);
   fill_local_response_norm(t);
   fill_arithmetic(t);
+  fill_sum(t);
   fill_activation(t);
   fill_prelu(t);
   fill_rrelu(t);

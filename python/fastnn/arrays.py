@@ -72,7 +72,7 @@ _KERNELS: dict[np.ufunc, Callable[[Any, Any], Array]] = {
 
 
 def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | None:
-    """What a kernel can do on all threads: two dense arrays of one shape and layout; one and a number or channels."""
+    """What a kernel can do on all threads: dense arrays of one shape and layout; one and a number, channels, a row."""
     if ufunc is np.negative:
         ufunc, w = np.multiply, -1.0
     kernel = _KERNELS.get(ufunc)
@@ -81,11 +81,15 @@ def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | N
     if isinstance(w, np.ndarray):
         if w.dtype != x.dtype:
             return None
-        if w.shape != x.shape:
-            if ufunc in (np.add, np.multiply) and x.size < w.size:
-                x, w = w, x
-            return kernel(x, w if w.ndim == 4 else w[None]) if _are_images_and_channels(x, w) else None
-        if w.strides != x.strides:
+        if ufunc in (np.add, np.multiply) and x.size < w.size:
+            x, w = w, x
+        if w.size == 1 and w.ndim <= x.ndim:
+            w = float(w.item())
+        elif w.shape != x.shape:
+            if _are_images_and_channels(x, w):
+                return kernel(x, w if w.ndim == 4 else w[None])
+            return kernel(x, w) if _are_rows_and_row(x, w) else None
+        elif w.strides != x.strides:
             return None
     elif type(w) is not float and type(w) is not int:
         return None
@@ -101,8 +105,42 @@ def _are_images_and_channels(x: Array, w: Array) -> bool:
     return w.shape[-3:] == (x.shape[1], 1, 1) and w.shape[:-3] in ((), (1,), x.shape[:1])
 
 
+def _are_rows_and_row(x: Array, w: Array) -> bool:
+    """Whether x is (..., n) in C order, and w one such row, (n,) or (1, ..., 1, n), or a number for each, (..., 1)."""
+    if not x.flags.c_contiguous or not 1 <= w.ndim <= x.ndim:
+        return False
+    return w.shape[-1] == w.size == x.shape[-1] or w.shape == (*x.shape[:-1], 1)
+
+
 def _is_images(x: Array) -> bool:
     return x.ndim == 4 and x.dtype.char in "fd" and x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def power(x: Array, p: float) -> Array:
+    """The power p of each element; small integers by products: 20 times as fast as NumPy for negative elements."""
+    if not 1 <= p <= 16 or p != int(p):
+        return elementwise(np.sqrt, x) if p == 0.5 else elementwise(np.power, x, p)
+    if p == 1:
+        return x
+    half = power(x, p // 2)
+    square = elementwise(np.multiply, half, half)
+    return elementwise(np.multiply, square, x) if p % 2 else square
+
+
+def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """The sum along `axes`; int64 for integers and booleans."""
+    if x.size >= _LARGE and x.dtype.char in "fd" and axes:
+        # The kernel sums along what lies together in memory.
+        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+        places = [i for i, axis in enumerate(order) if axis in axes]
+        first, last = places[0], places[-1] + 1
+        dense = x.transpose(order)
+        if dense.flags.c_contiguous and all(order[i] in axes or dense.shape[i] == 1 for i in range(first, last)):
+            y = ops.sum(dense.reshape(count(dense.shape, range(first)), count(dense.shape, range(first, last)), -1), 1)
+            y = y.reshape([1 if axis in axes else x.shape[axis] for axis in order])
+            y = y.transpose(sorted(range(x.ndim), key=order.__getitem__))
+            return y if keepdims else y.squeeze(axes)
+    return quiet(np.add.reduce, x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdims)
 
 
 def promoted(x: Array, w: Array) -> tuple[Array, Array]:
@@ -131,11 +169,7 @@ def fit(gradient: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if gradient.shape != shape:
         extra = gradient.ndim - len(shape)
         stretched = (i + extra for i, n in enumerate(shape) if n == 1)
-        axes = (*range(extra), *stretched)
-        if gradient.size >= _LARGE and axes[-2:] == (2, 3) and _is_images(gradient):
-            # NumPy sums channels-last images on one thread.
-            gradient = ops.avg_pool2d_forward(gradient, gradient.shape[2:], divisor_override=1)
-        gradient = quiet(gradient.sum, axis=axes).reshape(shape)
+        gradient = total(gradient, (*range(extra), *stretched)).reshape(shape)
     return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
@@ -151,8 +185,23 @@ def spread(dy: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
 
 
 def contiguous(x: Array) -> Array:
-    """The same elements in C order; NumPy would gather those of a channels-last array one by one."""
-    return x if x.flags.c_contiguous else ops.to_contiguous(x)
+    """The same elements in C order; NumPy would gather those of transposed ones one by one."""
+    if x.flags.c_contiguous:
+        return x
+    if x.ndim > 1 and x.size >= _LARGE and x.dtype.char in "fd" and (rows := x.swapaxes(-1, -2)).flags.c_contiguous:
+        n, m = rows.shape[-2:]
+        return ops.to_channels_last(rows.reshape(-1, n, 1, m)).transpose(0, 2, 3, 1).reshape(x.shape)
+    return ops.to_contiguous(x)
+
+
+def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
+    """The same elements in another shape: in C order, or where pixels stay pixels as channels-last as they were."""
+    if min(x.ndim, len(shape)) > 3 and (x.shape[0], *x.shape[-2:]) == (shape[0], *shape[-2:]):
+        pixels = x.transpose(0, -2, -1, *range(1, x.ndim - 2))
+        if x.itemsize in pixels.strides[3:]:
+            y = contiguous(pixels).reshape(*pixels.shape[:3], *shape[1:-2])
+            return y.transpose(0, *range(3, y.ndim), 1, 2)
+    return contiguous(x).reshape(shape)
 
 
 # ---- dimensions ---------------------------------------------------------------------------------------------------

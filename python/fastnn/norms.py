@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import Array, quiet, spread
+from .arrays import Array, elementwise, power, total
 
 
 def p_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool) -> tuple[Array, Callable[[Array], Array]]:
@@ -16,7 +16,7 @@ def p_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool) -> tuple[Ar
     For p = inf and -inf it is the largest and the smallest absolute value, whose gradient equal ones share; for p = 0
     the number of elements that are not 0, which has none. Where the norm is 0 the gradient is 0 (as in PyTorch).
     """
-    shape, size = x.shape, quiet(np.abs, x)
+    size = x if p == 2 else elementwise(np.abs, x)
     if math.isinf(p):
         pick = np.max if p > 0 else np.min
         y = np.asarray(pick(size, axis=axes, keepdims=True))
@@ -30,21 +30,20 @@ def p_norm(x: Array, p: float, axes: tuple[int, ...], keepdim: bool) -> tuple[Ar
         def slope() -> Array:
             return np.zeros_like(x)
     elif p == 1:
-        y = np.add.reduce(size, axes, keepdims=True)
+        y = total(size, axes, keepdims=True)
 
         def slope() -> Array:
             return np.sign(x)
     else:
-        total = quiet(np.add.reduce, np.square(x) if p == 2 else size**p, axes, keepdims=True)
-        y = quiet(np.sqrt, total) if p == 2 else quiet(np.power, total, x.dtype.type(1 / p))
+        y = power(total(power(size, p), axes, keepdims=True), 1 / p)
 
         def slope() -> Array:
-            relative = np.where(y == 0, 0, x / y)
+            relative = elementwise(np.true_divide, x, np.where(y == 0, np.inf, y))
             if p == 2:
                 return relative
             return np.where(relative == 0, 0, np.sign(relative) * np.abs(relative) ** (p - 1))
 
     def backward(dy: Array) -> Array:
-        return np.asarray(spread(dy, axes, shape) * slope(), x.dtype)
+        return np.asarray(elementwise(np.multiply, slope(), dy.reshape(y.shape)), x.dtype)
 
     return (y if keepdim else y.squeeze(axes)), backward

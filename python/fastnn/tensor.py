@@ -21,15 +21,17 @@ from .arrays import (
     Number,
     all_axes,
     as_numeric,
-    contiguous,
     count,
     elementwise,
     fit,
     one_axis,
+    power,
     quiet,
     real,
+    reshaped,
     sizes,
     spread,
+    total,
 )
 from .holder import Holder, operands, plain_index
 from .norms import p_norm
@@ -308,12 +310,16 @@ class Tensor(Holder):
 
     def __pow__(self, other: Any) -> Tensor:
         x, e = operands(self, other)
-        y = elementwise(np.square, x) if type(e) is int and e == 2 else elementwise(np.power, x, e)
+        products = type(e) is int or (type(e) is float and x.dtype.kind == "f")
+        y = power(x, e) if products and e in range(2, 17) else elementwise(np.power, x, e)
 
         def dx(dy: Array) -> Array:  # 0 where e is 0, also at x = 0
             if isinstance(e, np.ndarray):
                 return dy * np.where(e == 0, 0, e * np.power(x, np.where(e == 0, 1, e - 1)))
-            return dy * (e * np.power(x, e - 1)) if e else np.zeros_like(dy)
+            if e == 0:
+                return np.zeros_like(dy)
+            slope = elementwise(np.multiply, power(x, e - 1), e) if e != 1 else e
+            return elementwise(np.multiply, dy, slope)
 
         def de(dy: Array) -> Array:  # 0 where x is 0 and e >= 0
             return dy * np.where((x == 0) & (e >= 0), 0, y * np.log(x))
@@ -399,8 +405,11 @@ class Tensor(Holder):
             raise ValueError("clamp: expected min or max or both")
         x = self.data
         low, high = -np.inf if min is None else min, np.inf if max is None else max
-        y = x if min is None else elementwise(np.maximum, x, min)
-        y = y if max is None else elementwise(np.minimum, y, max)
+        if x.dtype.char in "fd" and low <= high:
+            y = ops.hardtanh_forward(x, low, high)
+        else:
+            y = x if min is None else elementwise(np.maximum, x, min)
+            y = y if max is None else elementwise(np.minimum, y, max)
         return record(y, lambda dy: dy * ((x >= low) & (x <= high)), self)
 
     # ---- comparison and logic (no gradient) -----------------------------------------------------------------------
@@ -448,8 +457,7 @@ class Tensor(Holder):
         """The sum over all elements, or over one dimension or several; int64 for integers and booleans."""
         x, axes = self.data, all_axes("sum", dim, self.ndim)
         shape = x.shape
-        y = quiet(np.add.reduce, x, axes, None if x.dtype.kind == "f" else np.int64, keepdims=keepdim)
-        return record(y, lambda dy: spread(dy, axes, shape), self)
+        return record(total(x, axes, keepdim), lambda dy: spread(dy, axes, shape), self)
 
     def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The mean over all elements, or over one dimension or several; NaN over none."""
@@ -457,7 +465,7 @@ class Tensor(Holder):
             raise TypeError(f"mean: the tensor has dtype {self.data.dtype}; expected a floating-point one")
         shape, axes = self.data.shape, all_axes("mean", dim, self.ndim)
         n = count(shape, axes)
-        y = elementwise(np.true_divide, quiet(np.add.reduce, self.data, axes, keepdims=keepdim), n)
+        y = elementwise(np.true_divide, total(self.data, axes, keepdim), n)
         return record(y, lambda dy: spread(dy / n, axes, shape), self)
 
     def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
@@ -543,10 +551,10 @@ class Tensor(Holder):
         """The same elements in another shape; one size may be -1."""
         before = self.data.shape
         try:
-            y = contiguous(self.data).reshape(sizes(shape))
+            y = reshaped(self.data, sizes(shape))
         except ValueError:
             raise ValueError(f"reshape: a tensor of shape {before} does not fit into {sizes(shape)}") from None
-        return record(y, lambda dy: contiguous(dy).reshape(before), self)
+        return record(y, lambda dy: reshaped(dy, before), self)
 
     view = reshape
 

@@ -142,17 +142,19 @@ def nll_loss(
     counts = labels != ignore_index
     check_in_range(op, labels, rows.shape[-1], counts)
     shape, dtype = rows.shape, rows.dtype
-    where = np.flatnonzero(counts), labels[counts].astype(np.intp)
-    scale = np.ones(len(where[0]), dtype) if w is None else w[where[1]]
+    counted = np.flatnonzero(counts)
+    chosen = labels[counted].astype(np.intp)
+    places, scale = counted * shape[-1] + chosen, -1 if w is None else -w[chosen]
     losses = np.zeros(labels.size, dtype)
-    losses[counts] = -scale * rows.reshape(labels.size, shape[-1])[where]
+    losses[counted] = scale * rows.reshape(-1)[places]
 
     loss, to_samples = reduce_samples(losses, samples, reduction, lambda: _weight_of(labels, w, ignore_index))
 
     def backward(dy: Array) -> Array:
-        dx = np.zeros((len(counts), shape[-1]), dtype)
-        dx[where] = -scale * to_samples(dy)[counts]
-        return class_second(dx.reshape(shape))
+        dx = ops.empty(shape, dtype)
+        dx[...] = 0
+        dx.reshape(-1)[places] = scale * to_samples(dy)[counted]
+        return class_second(dx)
 
     return record(loss, backward, x)
 

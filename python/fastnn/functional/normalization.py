@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..arrays import Dims, all_axes, quiet
+from ..arrays import Dims, all_axes, elementwise, quiet, total
 from ..norms import p_norm
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 from .batchnorm import batch_norm
@@ -287,15 +287,13 @@ def normalize(x: Tensor, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> T
     norm, norm_backward = p_norm(data, p, axes, keepdim=True)
     divisor = np.maximum(norm, np.asarray(eps, data.dtype))
 
-    def gradient(dy: Array) -> Array:
-        scaled = dy / divisor
-        dnorm = -np.sum(scaled * (data / divisor), axes, keepdims=True)
-        return np.asarray(scaled + norm_backward(np.where(norm >= divisor, dnorm, 0)))
-
     def backward(dy: Array) -> Array:
-        return quiet(gradient, dy)
+        scaled = elementwise(np.true_divide, dy, divisor)
+        products = elementwise(np.multiply, scaled, elementwise(np.true_divide, data, divisor))
+        dnorm = np.where(norm >= divisor, -total(products, axes, keepdims=True), 0)
+        return elementwise(np.add, scaled, norm_backward(dnorm))
 
-    return record(quiet(np.divide, data, divisor), backward, x)
+    return record(elementwise(np.true_divide, data, divisor), backward, x)
 
 
 def _expect_types(op: str, x: Tensor, eps: float, weight: Tensor | None, bias: Tensor | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .. import ops
-from ..arrays import elementwise
+from ..arrays import elementwise, power
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, is_grad_enabled, record
 from .rows import as_rows, of_row
 from .sizes import sizes
@@ -287,29 +287,18 @@ def _lp_pool(
     size, window = images.shape, (kernel, stride, 0, ceil_mode)
     elements = math.prod(kernel)
     p = float(norm_type)
-    sums = ops.avg_pool2d_forward(_power(images, p), *window) * images.dtype.type(elements)
-    y = _power(sums, 1 / p)
+    sums = ops.avg_pool2d_forward(power(images, p), *window) * images.dtype.type(elements)
+    y = power(sums, 1 / p)
 
     def backward(dy: Array) -> Array:
         dy = dy if batched else dy[None]
         # dy / dx = x^(p - 1) y^(1 - p), which has no limit at 0.
-        scaled = dy if p == 1 else np.where(y == 0, 0, dy * _power(np.where(y == 0, 1, y), 1 - p))
+        scaled = dy if p == 1 else np.where(y == 0, 0, dy * power(np.where(y == 0, 1, y), 1 - p))
         spread = ops.avg_pool2d_backward(scaled, size, *window)
-        dx = elementwise(np.multiply, elementwise(np.multiply, spread, _power(images, p - 1)), elements)
+        dx = elementwise(np.multiply, elementwise(np.multiply, spread, power(images, p - 1)), elements)
         return dx if batched else dx[0]
 
     return record(y if batched else y[0], backward, x)
-
-
-def _power(x: Array, p: float) -> Array:
-    """The power p of each element; small integers by products: 20 times as fast as NumPy for negative elements."""
-    if not 1 <= p <= 16 or p != int(p):
-        return elementwise(np.sqrt, x) if p == 0.5 else elementwise(np.power, x, p)
-    if p == 1:
-        return x
-    half = _power(x, p // 2)
-    square = elementwise(np.multiply, half, half)
-    return elementwise(np.multiply, square, x) if p % 2 else square
 
 
 def _of_rows(y: Any) -> Any:
