@@ -124,8 +124,8 @@ FASTNN_INLINE void for_each_vector(int64_t rows, int64_t begin, int64_t end, con
   }
 }
 
-// A thread more for so many operations of a step (2 microseconds on one core).
-constexpr int64_t operations_a_thread = 400000;
+// A thread more for so many operations of a step (a microsecond on one core).
+constexpr int64_t operations_a_thread = 150000;
 
 inline int team_size(int most, int64_t operations, int64_t blocks) {
   return static_cast<int>(
