@@ -71,16 +71,10 @@ struct GruBackwardCell {
 };
 
 template <class T>
-size_t gru_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return Forward<T, GruForwardCell<T>>(s, threads, nullptr).bytes;
-}
-
-template <class T>
 void gru_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
                  const T* x, const T* h0, T* y, T* h_n, T* gates) {
-  const Forward<T, GruForwardCell<T>> plan(s, exec.threads, exec.scratch);
   const T* const bias_m = w.bias_hh ? w.bias_hh + 2 * s.H : nullptr;
-  plan.run(w, 2 * s.H, {s.H, gates, bias_m}, x, h0, y, h_n);
+  recurrent_forward(exec, s, w, 2 * s.H, GruForwardCell<T>{s.H, gates, bias_m}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -98,7 +92,7 @@ void gru_backward(const Exec& exec, const RecurrentShape& s, const RecurrentWeig
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.gru_forward_scratch_bytes = gru_forward_scratch_bytes<T>;
+  t.gru_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, GruForwardCell<T>>;
   t.gru_forward = gru_forward<T>;
   t.gru_backward_scratch_bytes = gru_backward_scratch_bytes<T>;
   t.gru_backward = gru_backward<T>;

@@ -82,16 +82,10 @@ struct LstmBackwardCell {
 };
 
 template <class T>
-size_t lstm_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return Forward<T, LstmForwardCell<T>>(s, threads, nullptr).bytes;
-}
-
-template <class T>
 void lstm_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
                   const T* x, const T* h0, const T* c0, T* y, T* h_n, T* c_n, T* gates, T* cells) {
-  const Forward<T, LstmForwardCell<T>> plan(s, exec.threads, exec.scratch);
   copy_block(c0, s.H, s.N, s.H, c_n, s.H);
-  plan.run(w, 4 * s.H, {s.H, gates, c_n, cells}, x, h0, y, h_n);
+  recurrent_forward(exec, s, w, 4 * s.H, LstmForwardCell<T>{s.H, gates, c_n, cells}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -109,7 +103,7 @@ void lstm_backward(const Exec& exec, const RecurrentShape& s, const RecurrentWei
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.lstm_forward_scratch_bytes = lstm_forward_scratch_bytes<T>;
+  t.lstm_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, LstmForwardCell<T>>;
   t.lstm_forward = lstm_forward<T>;
   t.lstm_backward_scratch_bytes = lstm_backward_scratch_bytes<T>;
   t.lstm_backward = lstm_backward<T>;

@@ -133,19 +133,31 @@ inline int team_size(int most, int64_t operations, int64_t blocks) {
 }
 
 // A tile of a step: `rows` rows, the first of them `row` of all and `n` of its step, by `units`
-// units from u on; and their sums.
+// units from u on; and their sums, those of a unit `pitch` apart.
 template <class T>
 struct SumsTile {
   int64_t row, n, rows, u, units;
   const T* sums;
-  int64_t sums_row;
+  int64_t sums_row, pitch;
 
   // Sum q of the units from j on of row k.
   template <class Part>
   FASTNN_INLINE Vec<T> at(int64_t q, int64_t k, int64_t j, Part part) const {
-    return load(sums + k * sums_row + q * Panels<T>::W + j, part);
+    return load(sums + k * sums_row + q * pitch + j, part);
   }
 };
+
+// The elements begin to end of the bias: the first `both` of all are b_ih + b_hh, the others b_ih.
+template <class T>
+void add_biases(const RecurrentWeights<T>& w, int64_t both, int64_t begin, int64_t end, T* bias) {
+  if (!w.bias_ih) return;
+  for (int64_t i = begin; i < end; ++i) bias[i] = w.bias_ih[i] + (i < both ? w.bias_hh[i] : 0);
+}
+
+// Whether the weights are packed, or multiplied with where they lie: a single step of few rows, as
+// cells have it, would not make up for packing (LSTM, one row, I = H = 512: 281 and 101
+// microseconds; 32 rows, I = H = 256: 247 and 390).
+inline bool packs(const RecurrentShape& s) { return s.T > 1 || s.N > 8; }
 
 // ---- forward ------------------------------------------------------------------------------------
 
@@ -185,7 +197,6 @@ struct Forward {
     bytes = pieces.bytes();
   }
 
-  // In the first `both` elements both biases are added, in the others there is bias_ih alone.
   void run(const RecurrentWeights<T>& w, int64_t both, const Cell& cell, const T* x, const T* h0,
            T* y, T* h_n) const {
     parallel_team(threads, [&](Team team) {
@@ -199,9 +210,7 @@ struct Forward {
       for (int64_t b = team.begin(projection.blocks()); w.hr && b < team.end(projection.blocks());
            ++b)
         projection.pack(b, 0, w.hr, 1, s.H);
-      const int64_t i1 = w.bias_ih ? team.end(G * s.H) : 0;
-      for (int64_t i = team.begin(G * s.H); i < i1; ++i)
-        bias[i] = w.bias_ih[i] + (i < both ? w.bias_hh[i] : 0);
+      add_biases(w, both, team.begin(G * s.H), team.end(G * s.H), bias);
       const int64_t n0 = team.begin(s.N), n1 = team.end(s.N);
       for (T* h : state)
         copy_block(h0 + n0 * s.R, s.R, n1 - n0, s.R, h + n0 * state_row, state_row);
@@ -282,7 +291,7 @@ struct Forward {
                              tiles * G);
         }
         T* const h_out = out + n * out_row;
-        cell.activate({step.first + n, n, rows, u, units, to, sums_row}, h + n * state_row + u,
+        cell.activate({step.first + n, n, rows, u, units, to, sums_row, W}, h + n * state_row + u,
                       state_row, h_out + u, out_row);
         if (y) copy_block(h_out + u, out_row, rows, units, y + n * s.y_row + u, s.y_row);
       }
@@ -296,6 +305,87 @@ struct Forward {
     copy_block(next + u, state_row, step.rows, units, y + u, s.y_row);
   }
 };
+
+// The same for a single step of few rows.
+template <class T, class Cell>
+struct SingleStep {
+  static constexpr int64_t G = Cell::products;
+  // The first products, which continue the input's share; the others make sums of their own.
+  static constexpr int64_t continued = Cell::sum(G - 1) == G - 1 ? G : G - 1;
+  const RecurrentShape& s;
+  int64_t sums_row;
+  T *sums, *hidden, *bias;
+  void* rest;
+  size_t bytes;
+
+  SingleStep(const RecurrentShape& shape, int threads, void* scratch)
+      : s(shape), sums_row(padded_row<T>(Cell::sums * s.H)) {
+    Pieces pieces(scratch);
+    sums = pieces.take<T>(s.N * sums_row);
+    hidden = pieces.take<T>(s.R < s.H ? s.N * s.H : 0);
+    bias = pieces.take<T>(G * s.H);
+    size_t most = 0;
+    for (const GemmShape& g : {product(G, s.I), product(continued, s.R), product(1, s.R),
+                               product_of(s.R, s.H, s.y_row)}) {
+      const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
+      if (needed > most) most = needed;
+    }
+    bytes = pieces.bytes() + most;
+    rest = scratch ? pieces.rest() : nullptr;
+  }
+
+  void run(const Exec& exec, const RecurrentWeights<T>& w, int64_t both, const Cell& cell,
+           const T* x, const T* h0, T* y, T* h_n) const {
+    const Exec inner{exec.threads, rest};
+    add_biases(w, both, 0, G * s.H, bias);
+    gemm(inner, product(G, s.I), x, w.ih, Epilogue<T>{.bias = w.bias_ih ? bias : nullptr}, sums,
+         false);
+    gemm(inner, product(continued, s.R), h0, w.hh, Epilogue<T>{}, sums, true);
+    for (int64_t q = continued; q < G; ++q)
+      gemm(inner, product(1, s.R), h0, w.hh + q * s.H * s.R, Epilogue<T>{.bias = cell.bias(0)},
+           sums + Cell::sum(q) * s.H, false);
+    const int64_t blocks = ceil_div(s.H, Panels<T>::W);
+    parallel_for(exec, blocks, 16, [&](int64_t begin, int64_t end, int) {
+      const int64_t u = begin * Panels<T>::W, units = min_of(end * Panels<T>::W, s.H) - u;
+      T* const h = w.hr ? hidden : y;
+      cell.activate({0, 0, s.N, u, units, sums + u, sums_row, s.H}, h0 + u, s.R, h + u,
+                    w.hr ? s.H : s.y_row);
+    });
+    if (w.hr) gemm(inner, product_of(s.R, s.H, s.y_row), hidden, w.hr, Epilogue<T>{}, y, false);
+    copy_block(y, s.y_row, s.N, s.R, h_n, s.R);
+  }
+
+ private:
+  GemmShape product(int64_t gates, int64_t K) const { return product_of(gates * s.H, K, sums_row); }
+  // Rows of K by a matrix (columns, K).
+  GemmShape product_of(int64_t columns, int64_t K, int64_t c_row) const {
+    return {.M = s.N,
+            .N = columns,
+            .K = K,
+            .a_row = K,
+            .a_col = 1,
+            .b_row = 1,
+            .b_col = K,
+            .c_row = c_row};
+  }
+};
+
+template <class T, class Cell>
+size_t recurrent_forward_scratch_bytes(const RecurrentShape& s, int threads) {
+  return packs(s) ? Forward<T, Cell>(s, threads, nullptr).bytes
+                  : SingleStep<T, Cell>(s, threads, nullptr).bytes;
+}
+
+// In the first `both` elements both biases are added, in the others there is bias_ih alone.
+template <class T, class Cell>
+void recurrent_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
+                       int64_t both, const Cell& cell, const T* x, const T* h0, T* y, T* h_n) {
+  if (packs(s)) {
+    Forward<T, Cell>(s, exec.threads, exec.scratch).run(w, both, cell, x, h0, y, h_n);
+  } else {
+    SingleStep<T, Cell>(s, exec.threads, exec.scratch).run(exec, w, both, cell, x, h0, y, h_n);
+  }
+}
 
 // ---- backward -----------------------------------------------------------------------------------
 
@@ -336,7 +426,7 @@ struct Backward {
     dgates = pieces.take<T>(s.rows * gates_row);
     h_before = pieces.take<T>(s.rows * s.R);
     bias_sums = pieces.take<T>(Cell::gradients * s.H);
-    recurrent.data = pieces.take<T>(recurrent.size());
+    recurrent.data = pieces.take<T>(packs(s) ? recurrent.size() : 0);
     projection.data = pieces.take<T>(projects ? projection.size() : 0);
     dprojected = pieces.take<T>(projects ? s.rows * s.R : 0);
     hidden = pieces.take<T>(projects ? s.rows * s.H : 0);
@@ -344,7 +434,8 @@ struct Backward {
     size_t most = 0;
     for (const GemmShape& g :
          {input_gemm(), weight_gemm(G * s.H, s.I), weight_gemm((G - Cell::turned) * s.H, s.R),
-          weight_gemm(Cell::turned * s.H, s.R), projection_gemm()}) {
+          weight_gemm(Cell::turned * s.H, s.R), projection_gemm(), state_gemm(G - Cell::turned),
+          state_gemm(Cell::turned)}) {
       const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
       if (needed > most) most = needed;
     }
@@ -374,6 +465,17 @@ struct Backward {
             .b_col = 1,
             .c_row = columns};
   }
+  // The gradient of h0 from so many gates, where nothing is packed.
+  GemmShape state_gemm(int64_t gates) const {
+    return {.M = s.N,
+            .N = s.R,
+            .K = gates * s.H,
+            .a_row = gates_row,
+            .a_col = 1,
+            .b_row = s.R,
+            .b_col = 1,
+            .c_row = s.R};
+  }
   GemmShape projection_gemm() const {
     return {.M = s.R,
             .N = s.H,
@@ -391,6 +493,12 @@ struct Backward {
     walk(exec, w, cell, dy, dh_n, h0, y, to.dh0);
     const Exec inner{exec.threads, rest};
     const int64_t turned = Cell::turned * s.H, straight = (G - Cell::turned) * s.H;
+    if (!packs(s)) {
+      gemm(inner, state_gemm(G - Cell::turned), dgates + turned, w.hh, Epilogue<T>{}, to.dh0,
+           Cell::adds);
+      gemm(inner, state_gemm(Cell::turned), dgates, w.hh + straight * s.R, Epilogue<T>{}, to.dh0,
+           true);
+    }
     gemm(inner, weight_gemm(G * s.H, s.I), input_gates(), x, Epilogue<T>{}, to.dw_ih, false);
     gemm(inner, weight_gemm(straight, s.R), dgates + turned, h_before, Epilogue<T>{}, to.dw_hh,
          false);
@@ -419,7 +527,7 @@ struct Backward {
                     r = begin * Panels<T>::W, outputs = min_of(end * Panels<T>::W, s.R) - r;
       const int64_t hidden_begin = team.begin(hidden_blocks), hidden_end = team.end(hidden_blocks),
                     u = hidden_begin * Panels<T>::W, u_end = min_of(hidden_end * Panels<T>::W, s.H);
-      for (int64_t block = begin; block < end; ++block) {
+      for (int64_t block = begin; packs(s) && block < end; ++block) {
         for (int64_t q = 0; q < G; ++q) {
           const int64_t gate = (q + G - Cell::turned) % G;
           recurrent.pack(block, q, w.hh + gate * s.H * s.R, s.R, 1);
@@ -456,6 +564,7 @@ struct Backward {
         }
         cell.activate(step, u, u_end, gradient, before, dh, dgates + step.first * gates_row,
                       gates_row, bias_sums, w.hr ? hidden + step.first * s.H : nullptr);
+        if (!packs(s)) return;
         team.wait();
         recurrent.multiply_all(begin, end, step.rows, dgates + step.first * gates_row, gates_row,
                                dh, s.R, Cell::adds);

@@ -46,15 +46,9 @@ struct RnnBackwardCell {
 };
 
 template <class T>
-size_t rnn_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return Forward<T, RnnForwardCell<T>>(s, threads, nullptr).bytes;
-}
-
-template <class T>
 void rnn_forward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
                  const RecurrentWeights<T>& w, const T* x, const T* h0, T* y, T* h_n) {
-  const Forward<T, RnnForwardCell<T>> plan(s, exec.threads, exec.scratch);
-  plan.run(w, s.H, {f == Activation::relu}, x, h0, y, h_n);
+  recurrent_forward(exec, s, w, s.H, RnnForwardCell<T>{f == Activation::relu}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -72,7 +66,7 @@ void rnn_backward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.rnn_forward_scratch_bytes = rnn_forward_scratch_bytes<T>;
+  t.rnn_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, RnnForwardCell<T>>;
   t.rnn_forward = rnn_forward<T>;
   t.rnn_backward_scratch_bytes = rnn_backward_scratch_bytes<T>;
   t.rnn_backward = rnn_backward<T>;
