@@ -29,6 +29,10 @@ SIZES = [  # rows of each step, I, H
     ((1, 1, 1, 1), 3, 17),
     ((17, 16, 3, 1, 1), 4, 33),  # more than a tile of rows, lengths that differ
     ((30, 30, 5), 2, 65),
+    ((3,), 5, 70),  # a single step: of few rows, which packs no weights, and of many
+    ((11,), 5, 33),
+    ((40,) * 9, 2, 65),  # more rows than are multiplied with the input weights at once
+    ((40,) * 5 + (33,) * 5 + (7,) * 6, 2, 65),
 ]
 
 

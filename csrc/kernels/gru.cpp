@@ -13,30 +13,28 @@ namespace {
 
 template <class T>
 struct GruForwardCell {
-  static constexpr int64_t products = 3;
-  int64_t H, gates_row;
-  T* gates;
-  const T* bias;  // of m, or null
-  bool training;
+  static constexpr int64_t products = 3, sums = 4;
+  static constexpr int64_t sum(int64_t product) { return product < 2 ? product : 3; }
+  int64_t H;
+  T* gates;  // null at inference
+  const T* bias_m;
 
-  Sum<T> sum(int64_t q, int64_t row, int64_t u) const {
-    T* const to = gates + row * gates_row + u;
-    return q < 2 ? Sum<T>{to + q * H, true, nullptr}
-                 : Sum<T>{to + 3 * H, false, bias ? bias + u : nullptr};
-  }
-  void activate(int64_t row, int64_t, int64_t rows, int64_t begin, int64_t end, const T* before,
-                int64_t before_row, T* h, int64_t h_row) const {
-    for_each_vector<T>(rows, begin, end, [&](int64_t k, int64_t u, auto part) FASTNN_INLINE_LAMBDA {
-      T* const gate = gates + (row + k) * gates_row + u;
-      const Vec<T> r = sigmoid<T>(load(gate, part)), z = sigmoid<T>(load(gate + H, part));
-      const Vec<T> n = tanh<T>(fma(r, load(gate + 3 * H, part), load(gate + 2 * H, part)));
-      store(h + k * h_row + u, fma(z, load(before + k * before_row + u, part) - n, n), part);
-      if (training) {
-        store(gate, r, part);
-        store(gate + H, z, part);
-        store(gate + 2 * H, n, part);
-      }
-    });
+  const T* bias(int64_t u) const { return bias_m ? bias_m + u : nullptr; }
+  void activate(const SumsTile<T>& t, const T* before, int64_t before_row, T* h,
+                int64_t h_row) const {
+    for_each_vector<T>(
+        t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
+          const Vec<T> r = sigmoid<T>(t.at(0, k, j, part)), z = sigmoid<T>(t.at(1, k, j, part)),
+                       m = t.at(3, k, j, part), n = tanh<T>(fma(r, m, t.at(2, k, j, part)));
+          store(h + k * h_row + j, fma(z, load(before + k * before_row + j, part) - n, n), part);
+          if (gates) {
+            T* const gate = gates + (t.row + k) * 4 * H + t.u + j;
+            store(gate, r, part);
+            store(gate + H, z, part);
+            store(gate + 2 * H, n, part);
+            store(gate + 3 * H, m, part);
+          }
+        });
   }
 };
 
@@ -73,25 +71,10 @@ struct GruBackwardCell {
 };
 
 template <class T>
-Forward<T, GruForwardCell<T>> gru_forward_plan(const RecurrentShape& s, int threads,
-                                               void* scratch) {
-  return {s, s.training ? 0 : s.rows * 4 * s.H, 4 * s.H, threads, scratch};
-}
-
-template <class T>
-size_t gru_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return gru_forward_plan<T>(s, threads, nullptr).bytes;
-}
-
-template <class T>
 void gru_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
                  const T* x, const T* h0, T* y, T* h_n, T* gates) {
-  const auto plan = gru_forward_plan<T>(s, exec.threads, exec.scratch);
-  const T* const bias = w.bias_hh ? w.bias_hh + 2 * s.H : nullptr;
-  if (!gates) gates = plan.gates;
-  plan.add_biases(w, 2 * s.H);
-  plan.multiply_input(exec, w, x, gates, 4 * s.H);
-  plan.run(exec, w, {s.H, 4 * s.H, gates, bias, s.training}, h0, y, h_n);
+  const T* const bias_m = w.bias_hh ? w.bias_hh + 2 * s.H : nullptr;
+  recurrent_forward(exec, s, w, 2 * s.H, GruForwardCell<T>{s.H, gates, bias_m}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -109,7 +92,7 @@ void gru_backward(const Exec& exec, const RecurrentShape& s, const RecurrentWeig
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.gru_forward_scratch_bytes = gru_forward_scratch_bytes<T>;
+  t.gru_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, GruForwardCell<T>>;
   t.gru_forward = gru_forward<T>;
   t.gru_backward_scratch_bytes = gru_backward_scratch_bytes<T>;
   t.gru_backward = gru_backward<T>;

@@ -12,32 +12,31 @@ namespace {
 
 template <class T>
 struct LstmForwardCell {
-  static constexpr int64_t products = 4;
-  int64_t H, gates_row;
-  T *gates, *c, *cells;  // c: the running state; cells: all of them, null at inference
+  static constexpr int64_t products = 4, sums = 4;
+  static constexpr int64_t sum(int64_t product) { return product; }
+  int64_t H;
+  T *gates, *c, *cells;  // c: the running state; gates and cells: all of them, null at inference
 
-  Sum<T> sum(int64_t q, int64_t row, int64_t u) const {
-    return {gates + row * gates_row + q * H + u, true, nullptr};
-  }
-  // Rows from `row` on of all, which are the rows from n on of their step.
-  void activate(int64_t row, int64_t n, int64_t rows, int64_t begin, int64_t end, const T*, int64_t,
-                T* h, int64_t h_row) const {
-    for_each_vector<T>(rows, begin, end, [&](int64_t k, int64_t u, auto part) FASTNN_INLINE_LAMBDA {
-      T* const gate = gates + (row + k) * gates_row + u;
-      T* const state = c + (n + k) * H + u;
-      const Vec<T> i = sigmoid<T>(load(gate, part)), f = sigmoid<T>(load(gate + H, part)),
-                   g = tanh<T>(load(gate + 2 * H, part)), o = sigmoid<T>(load(gate + 3 * H, part));
-      const Vec<T> next = fma(f, load(state, part), i * g);
-      store(state, next, part);
-      store(h + k * h_row + u, o * tanh<T>(next), part);
-      if (cells) {
-        store(cells + (row + k) * H + u, next, part);
-        store(gate, i, part);
-        store(gate + H, f, part);
-        store(gate + 2 * H, g, part);
-        store(gate + 3 * H, o, part);
-      }
-    });
+  static const T* bias(int64_t) { return nullptr; }
+  void activate(const SumsTile<T>& t, const T*, int64_t, T* h, int64_t h_row) const {
+    for_each_vector<T>(
+        t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
+          T* const state = c + (t.n + k) * H + t.u + j;
+          const Vec<T> i = sigmoid<T>(t.at(0, k, j, part)), f = sigmoid<T>(t.at(1, k, j, part)),
+                       g = tanh<T>(t.at(2, k, j, part)), o = sigmoid<T>(t.at(3, k, j, part));
+          const Vec<T> next = fma(f, load(state, part), i * g);
+          store(state, next, part);
+          store(h + k * h_row + j, o * tanh<T>(next), part);
+          if (gates) {
+            const int64_t row = t.row + k;
+            T* const gate = gates + row * 4 * H + t.u + j;
+            store(cells + row * H + t.u + j, next, part);
+            store(gate, i, part);
+            store(gate + H, f, part);
+            store(gate + 2 * H, g, part);
+            store(gate + 3 * H, o, part);
+          }
+        });
   }
 };
 
@@ -83,25 +82,10 @@ struct LstmBackwardCell {
 };
 
 template <class T>
-Forward<T, LstmForwardCell<T>> lstm_forward_plan(const RecurrentShape& s, int threads,
-                                                 void* scratch) {
-  return {s, s.training ? 0 : s.rows * 4 * s.H, 4 * s.H, threads, scratch};
-}
-
-template <class T>
-size_t lstm_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return lstm_forward_plan<T>(s, threads, nullptr).bytes;
-}
-
-template <class T>
 void lstm_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
                   const T* x, const T* h0, const T* c0, T* y, T* h_n, T* c_n, T* gates, T* cells) {
-  const auto plan = lstm_forward_plan<T>(s, exec.threads, exec.scratch);
-  if (!gates) gates = plan.gates;
-  plan.add_biases(w, 4 * s.H);
-  plan.multiply_input(exec, w, x, gates, 4 * s.H);
   copy_block(c0, s.H, s.N, s.H, c_n, s.H);
-  plan.run(exec, w, {s.H, 4 * s.H, gates, c_n, cells}, h0, y, h_n);
+  recurrent_forward(exec, s, w, 4 * s.H, LstmForwardCell<T>{s.H, gates, c_n, cells}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -119,7 +103,7 @@ void lstm_backward(const Exec& exec, const RecurrentShape& s, const RecurrentWei
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.lstm_forward_scratch_bytes = lstm_forward_scratch_bytes<T>;
+  t.lstm_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, LstmForwardCell<T>>;
   t.lstm_forward = lstm_forward<T>;
   t.lstm_backward_scratch_bytes = lstm_backward_scratch_bytes<T>;
   t.lstm_backward = lstm_backward<T>;

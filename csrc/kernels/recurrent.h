@@ -1,19 +1,20 @@
 // What the recurrent layers share: the walk over the time steps, and the two loops around a cell.
 //
-// Forward: one matrix product makes the input's share of the gates for all rows, bias included.
-// Then a team of threads walks the steps. Each thread holds the recurrent weights of its hidden
-// units, packed into panels once; for a tile of rows by a block of units it multiplies into the
-// gates of those units and applies the cell while they are in L1. One barrier a step (two where
-// outputs are projected).
+// Forward: a team of threads walks the steps. Each thread holds the weights of its hidden units,
+// packed into panels once. It makes the input's share of its units' sums, bias included, for as
+// many steps as its L2 cache has room for; then, step by step, for a tile of rows by a block of
+// units, it adds the product with the state and applies the cell while the sums are in L1. One
+// barrier a step (two where outputs are projected).
 // Backward: the cell turns the gradient of a step's outputs into that of its gates, which are
 // multiplied back to the step before: one barrier a step again. The gradients of the weights and of
 // x are single products over all rows behind the loop.
 // 2 G H (I + R) operations a row forward, twice as many backward.
 //
-// A cell states, as constants, how many products a step has (`products`, G above), how many vectors
-// of gradients it makes (`gradients`), the first of those that the recurrent weights meet in their
-// own order (`turned`: they are rotated by so many gates), and whether the gradient of the state
-// before is added to what the cell itself wrote there (`adds`).
+// A cell states, as constants, how many products a step has (`products`, G above) and how many sums
+// they make a unit (`sums`); and backward how many vectors of gradients it makes (`gradients`), the
+// first of those that the recurrent weights meet in their own order (`turned`: they are rotated by
+// so many gates), and whether the gradient of the state before is added to what the cell itself
+// wrote there (`adds`).
 #pragma once
 
 #include "pack.h"
@@ -123,97 +124,110 @@ FASTNN_INLINE void for_each_vector(int64_t rows, int64_t begin, int64_t end, con
   }
 }
 
-// A thread more for so many operations of a step (2 microseconds on one core).
-constexpr int64_t operations_a_thread = 400000;
+// A thread more for so many operations of a step (a microsecond on one core).
+constexpr int64_t operations_a_thread = 150000;
 
-inline int team_size(const Exec& exec, int64_t operations, int64_t blocks) {
+inline int team_size(int most, int64_t operations, int64_t blocks) {
   return static_cast<int>(
-      max_of(1, min_of(min_of(exec.threads, blocks), operations / operations_a_thread)));
+      max_of(1, min_of(min_of(most, blocks), operations / operations_a_thread)));
 }
+
+// A tile of a step: `rows` rows, the first of them `row` of all and `n` of its step, by `units`
+// units from u on; and their sums, those of a unit `pitch` apart.
+template <class T>
+struct SumsTile {
+  int64_t row, n, rows, u, units;
+  const T* sums;
+  int64_t sums_row, pitch;
+
+  // Sum q of the units from j on of row k.
+  template <class Part>
+  FASTNN_INLINE Vec<T> at(int64_t q, int64_t k, int64_t j, Part part) const {
+    return load(sums + k * sums_row + q * pitch + j, part);
+  }
+};
+
+// The elements begin to end of the bias: the first `both` of all are b_ih + b_hh, the others b_ih.
+template <class T>
+void add_biases(const RecurrentWeights<T>& w, int64_t both, int64_t begin, int64_t end, T* bias) {
+  if (!w.bias_ih) return;
+  for (int64_t i = begin; i < end; ++i) bias[i] = w.bias_ih[i] + (i < both ? w.bias_hh[i] : 0);
+}
+
+// Whether the weights are packed, or multiplied with where they lie: a single step of few rows, as
+// cells have it, would not make up for packing (LSTM, one row, I = H = 512: 281 and 101
+// microseconds; 32 rows, I = H = 256: 247 and 390).
+inline bool packs(const RecurrentShape& s) { return s.T > 1 || s.N > 8; }
 
 // ---- forward ------------------------------------------------------------------------------------
 
-template <class T>
-GemmShape input_gemm(const RecurrentShape& s, int64_t gates, int64_t gates_row) {
-  return {.M = s.rows,
-          .N = gates * s.H,
-          .K = s.I,
-          .a_row = s.I,
-          .a_col = 1,
-          .b_row = 1,
-          .b_col = s.I,
-          .c_row = gates_row};
-}
-
 template <class T, class Cell>
 struct Forward {
-  static constexpr int64_t G = Cell::products;
+  static constexpr int64_t G = Cell::products, W = Panels<T>::W;
   const RecurrentShape& s;
+  int threads;
   int64_t state_row, hidden_row;
-  Panels<T> recurrent, projection;
+  int64_t sums_row, sums_rows;  // of a thread; a unit's sums lie W apart
+  Panels<T> input, recurrent, projection;
   T* state[2];  // h, of the step before and of this one
   T* hidden;    // what is projected
-  T* gates;     // where the caller has none
-  T* bias;      // b_ih + b_hh, or what the cell makes of them
-  void* rest;
+  T* sums;
+  T* bias;  // b_ih + b_hh, or what the cell makes of them
   size_t bytes;
 
-  // gates_size: of the buffer that the kernel needs besides the caller's arrays.
-  Forward(const RecurrentShape& shape, int64_t gates_size, int64_t gates_row, int threads,
-          void* scratch)
+  Forward(const RecurrentShape& shape, int most_threads, void* scratch)
       : s(shape),
+        threads(team_size(most_threads, 2 * G * s.N * s.H * s.R, ceil_div(s.H, W))),
         state_row(padded_row<T>(s.R)),
         hidden_row(padded_row<T>(s.H)),
+        sums_row(padded_row<T>(ceil_div(ceil_div(s.H, W), threads) * Cell::sums * W)),
+        sums_rows(rows_in_cache()),
+        input{G, s.I, s.H},
         recurrent{G, s.R, s.H},
         projection{1, s.H, s.R} {
     Pieces pieces(scratch);
     const bool projects = s.R < s.H;
     for (T*& h : state) h = pieces.take<T>(s.N * state_row);
     hidden = pieces.take<T>(projects ? s.N * hidden_row : 0);
-    gates = pieces.take<T>(gates_size);
+    sums = pieces.take<T>(threads * sums_rows * sums_row);
     bias = pieces.take<T>(G * s.H);
+    input.data = pieces.take<T>(input.size());
     recurrent.data = pieces.take<T>(recurrent.size());
     projection.data = pieces.take<T>(projects ? projection.size() : 0);
-    bytes = pieces.bytes() + gemm_scratch_bytes(input_gemm<T>(s, G, gates_row), threads, sizeof(T));
-    rest = scratch ? pieces.rest() : nullptr;
+    bytes = pieces.bytes();
   }
 
-  // gates = x w_ih^T + bias.
-  void multiply_input(const Exec& exec, const RecurrentWeights<T>& w, const T* x, T* to,
-                      int64_t gates_row) const {
-    gemm(Exec{exec.threads, rest}, input_gemm<T>(s, G, gates_row), x, w.ih,
-         Epilogue<T>{.bias = w.bias_ih ? bias : nullptr}, to, false);
-  }
-
-  // bias = bias_ih, with bias_hh in the first `both` elements.
-  void add_biases(const RecurrentWeights<T>& w, int64_t both) const {
-    if (!w.bias_ih) return;
-    parallel_team(1, [&](Team) {
-      for (int64_t i = 0; i < G * s.H; ++i) bias[i] = w.bias_ih[i] + (i < both ? w.bias_hh[i] : 0);
-    });
-  }
-
-  void run(const Exec& exec, const RecurrentWeights<T>& w, const Cell& cell, const T* h0, T* y,
-           T* h_n) const {
-    const int threads = team_size(exec, 2 * G * s.N * s.H * s.R, recurrent.blocks());
+  void run(const RecurrentWeights<T>& w, int64_t both, const Cell& cell, const T* x, const T* h0,
+           T* y, T* h_n) const {
     parallel_team(threads, [&](Team team) {
       const int64_t begin = team.begin(recurrent.blocks()), end = team.end(recurrent.blocks());
       for (int64_t block = begin; block < end; ++block) {
-        for (int64_t q = 0; q < G; ++q) recurrent.pack(block, q, w.hh + q * s.H * s.R, 1, s.R);
+        for (int64_t q = 0; q < G; ++q) {
+          input.pack(block, q, w.ih + q * s.H * s.I, 1, s.I);
+          recurrent.pack(block, q, w.hh + q * s.H * s.R, 1, s.R);
+        }
       }
       for (int64_t b = team.begin(projection.blocks()); w.hr && b < team.end(projection.blocks());
            ++b)
         projection.pack(b, 0, w.hr, 1, s.H);
+      add_biases(w, both, team.begin(G * s.H), team.end(G * s.H), bias);
       const int64_t n0 = team.begin(s.N), n1 = team.end(s.N);
       for (T* h : state)
         copy_block(h0 + n0 * s.R, s.R, n1 - n0, s.R, h + n0 * state_row, state_row);
       team.wait();
 
       T *h = state[0], *next = state[1];
+      T* const mine = sums + team.thread * sums_rows * sums_row;
+      int64_t from = 0, to = 0;  // the rows whose inputs are in `mine`
       for_each_step(s, s.reverse, [&](const Step& step) {
+        if (step.first < from || step.first + step.rows > to) {
+          from = s.reverse ? max_of(0, step.first + step.rows - sums_rows) : step.first;
+          to = min_of(s.rows, from + sums_rows);
+          multiply_input(begin, end, to - from, x + from * s.I, w.bias_ih ? bias : nullptr, mine);
+        }
         T* const y_step = y + step.first * s.y_row;
-        advance(cell, step, begin, end, h, w.hr ? hidden : next, w.hr ? hidden_row : state_row,
-                w.hr ? nullptr : y_step);
+        advance(cell, step, begin, end, mine + (step.first - from) * sums_row, h,
+                w.hr ? hidden : next, w.hr ? hidden_row : state_row, w.hr ? nullptr : y_step);
         team.wait();
         if (w.hr) {
           project(step, team, next, y_step);
@@ -233,25 +247,52 @@ struct Forward {
   }
 
  private:
-  // The blocks of hidden units begin to end of a step: from h to `out`, and to y where that is not
-  // null.
-  void advance(const Cell& cell, const Step& step, int64_t begin, int64_t end, const T* h, T* out,
-               int64_t out_row, T* y) const {
-    const int64_t tiles = ceil_div(step.rows, tile_rows), size = G * s.R * Panels<T>::W;
+  // As many rows of sums as a quarter of a megabyte holds, in whole steps, and one step at least.
+  int64_t rows_in_cache() const {
+    const int64_t bytes_a_step = s.N * sums_row * static_cast<int64_t>(sizeof(T));
+    return min_of(s.rows, max_of(1, (int64_t{1} << 18) / max_of(1, bytes_a_step)) * s.N);
+  }
+
+  // The input's share of the sums of the blocks begin to end.
+  void multiply_input(int64_t begin, int64_t end, int64_t rows, const T* x, const T* first_bias,
+                      T* to) const {
+    const int64_t tiles = ceil_div(rows, tile_rows), size = G * s.I * W;
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t u = block * Panels<T>::W, units = recurrent.width(block);
+      const T* const ahead =
+          block + 1 < end ? input.panel(block + 1, 0) : recurrent.panel(begin, 0);
+      for (int64_t q = 0; q < G; ++q) {
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+          const int64_t n = tile_begin(rows, tiles, tile);
+          input.multiply(block, q, tile_begin(rows, tiles, tile + 1) - n, x + n * s.I, s.I,
+                         to + n * sums_row + ((block - begin) * Cell::sums + q) * W, sums_row,
+                         false, first_bias ? first_bias + q * s.H + block * W : nullptr, ahead,
+                         size, q * tiles + tile, tiles * G);
+        }
+      }
+    }
+  }
+
+  // The blocks of hidden units begin to end of a step: from h and the sums at `at` to `out`, and to
+  // y where that is not null.
+  void advance(const Cell& cell, const Step& step, int64_t begin, int64_t end, T* at, const T* h,
+               T* out, int64_t out_row, T* y) const {
+    const int64_t tiles = ceil_div(step.rows, tile_rows), size = G * s.R * W;
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t u = block * W, units = recurrent.width(block);
       const T* const ahead = recurrent.panel(block + 1 < end ? block + 1 : begin, 0);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t n = tile_begin(step.rows, tiles, tile),
                       rows = tile_begin(step.rows, tiles, tile + 1) - n;
+        T* const to = at + n * sums_row + (block - begin) * Cell::sums * W;
         for (int64_t q = 0; q < G; ++q) {
-          const auto sum = cell.sum(q, step.first + n, u);
-          recurrent.multiply(block, q, rows, h + n * state_row, state_row, sum.to, cell.gates_row,
-                             sum.accumulate, sum.bias, ahead, size, tile * G + q, tiles * G);
+          const int64_t sum = Cell::sum(q);  // one of its own starts with its bias
+          recurrent.multiply(block, q, rows, h + n * state_row, state_row, to + sum * W, sums_row,
+                             sum == q, sum == q ? nullptr : cell.bias(u), ahead, size, tile * G + q,
+                             tiles * G);
         }
         T* const h_out = out + n * out_row;
-        cell.activate(step.first + n, n, rows, u, u + units, h + n * state_row, state_row, h_out,
-                      out_row);
+        cell.activate({step.first + n, n, rows, u, units, to, sums_row, W}, h + n * state_row + u,
+                      state_row, h_out + u, out_row);
         if (y) copy_block(h_out + u, out_row, rows, units, y + n * s.y_row + u, s.y_row);
       }
     }
@@ -259,19 +300,92 @@ struct Forward {
 
   void project(const Step& step, Team team, T* next, T* y) const {
     const int64_t begin = team.begin(projection.blocks()), end = team.end(projection.blocks());
-    const int64_t u = begin * Panels<T>::W, units = min_of(end * Panels<T>::W, s.R) - u;
+    const int64_t u = begin * W, units = min_of(end * W, s.R) - u;
     projection.multiply_all(begin, end, step.rows, hidden, hidden_row, next, state_row, false);
     copy_block(next + u, state_row, step.rows, units, y + u, s.y_row);
   }
 };
 
-// Where a product of a step goes.
-template <class T>
-struct Sum {
-  T* to;
-  bool accumulate;
-  const T* bias;
+// The same for a single step of few rows.
+template <class T, class Cell>
+struct SingleStep {
+  static constexpr int64_t G = Cell::products;
+  // The first products, which continue the input's share; the others make sums of their own.
+  static constexpr int64_t continued = Cell::sum(G - 1) == G - 1 ? G : G - 1;
+  const RecurrentShape& s;
+  int64_t sums_row;
+  T *sums, *hidden, *bias;
+  void* rest;
+  size_t bytes;
+
+  SingleStep(const RecurrentShape& shape, int threads, void* scratch)
+      : s(shape), sums_row(padded_row<T>(Cell::sums * s.H)) {
+    Pieces pieces(scratch);
+    sums = pieces.take<T>(s.N * sums_row);
+    hidden = pieces.take<T>(s.R < s.H ? s.N * s.H : 0);
+    bias = pieces.take<T>(G * s.H);
+    size_t most = 0;
+    for (const GemmShape& g : {product(G, s.I), product(continued, s.R), product(1, s.R),
+                               product_of(s.R, s.H, s.y_row)}) {
+      const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
+      if (needed > most) most = needed;
+    }
+    bytes = pieces.bytes() + most;
+    rest = scratch ? pieces.rest() : nullptr;
+  }
+
+  void run(const Exec& exec, const RecurrentWeights<T>& w, int64_t both, const Cell& cell,
+           const T* x, const T* h0, T* y, T* h_n) const {
+    const Exec inner{exec.threads, rest};
+    add_biases(w, both, 0, G * s.H, bias);
+    gemm(inner, product(G, s.I), x, w.ih, Epilogue<T>{.bias = w.bias_ih ? bias : nullptr}, sums,
+         false);
+    gemm(inner, product(continued, s.R), h0, w.hh, Epilogue<T>{}, sums, true);
+    for (int64_t q = continued; q < G; ++q)
+      gemm(inner, product(1, s.R), h0, w.hh + q * s.H * s.R, Epilogue<T>{.bias = cell.bias(0)},
+           sums + Cell::sum(q) * s.H, false);
+    const int64_t blocks = ceil_div(s.H, Panels<T>::W);
+    parallel_for(exec, blocks, 16, [&](int64_t begin, int64_t end, int) {
+      const int64_t u = begin * Panels<T>::W, units = min_of(end * Panels<T>::W, s.H) - u;
+      T* const h = w.hr ? hidden : y;
+      cell.activate({0, 0, s.N, u, units, sums + u, sums_row, s.H}, h0 + u, s.R, h + u,
+                    w.hr ? s.H : s.y_row);
+    });
+    if (w.hr) gemm(inner, product_of(s.R, s.H, s.y_row), hidden, w.hr, Epilogue<T>{}, y, false);
+    copy_block(y, s.y_row, s.N, s.R, h_n, s.R);
+  }
+
+ private:
+  GemmShape product(int64_t gates, int64_t K) const { return product_of(gates * s.H, K, sums_row); }
+  // Rows of K by a matrix (columns, K).
+  GemmShape product_of(int64_t columns, int64_t K, int64_t c_row) const {
+    return {.M = s.N,
+            .N = columns,
+            .K = K,
+            .a_row = K,
+            .a_col = 1,
+            .b_row = 1,
+            .b_col = K,
+            .c_row = c_row};
+  }
 };
+
+template <class T, class Cell>
+size_t recurrent_forward_scratch_bytes(const RecurrentShape& s, int threads) {
+  return packs(s) ? Forward<T, Cell>(s, threads, nullptr).bytes
+                  : SingleStep<T, Cell>(s, threads, nullptr).bytes;
+}
+
+// In the first `both` elements both biases are added, in the others there is bias_ih alone.
+template <class T, class Cell>
+void recurrent_forward(const Exec& exec, const RecurrentShape& s, const RecurrentWeights<T>& w,
+                       int64_t both, const Cell& cell, const T* x, const T* h0, T* y, T* h_n) {
+  if (packs(s)) {
+    Forward<T, Cell>(s, exec.threads, exec.scratch).run(w, both, cell, x, h0, y, h_n);
+  } else {
+    SingleStep<T, Cell>(s, exec.threads, exec.scratch).run(exec, w, both, cell, x, h0, y, h_n);
+  }
+}
 
 // ---- backward -----------------------------------------------------------------------------------
 
@@ -312,7 +426,7 @@ struct Backward {
     dgates = pieces.take<T>(s.rows * gates_row);
     h_before = pieces.take<T>(s.rows * s.R);
     bias_sums = pieces.take<T>(Cell::gradients * s.H);
-    recurrent.data = pieces.take<T>(recurrent.size());
+    recurrent.data = pieces.take<T>(packs(s) ? recurrent.size() : 0);
     projection.data = pieces.take<T>(projects ? projection.size() : 0);
     dprojected = pieces.take<T>(projects ? s.rows * s.R : 0);
     hidden = pieces.take<T>(projects ? s.rows * s.H : 0);
@@ -320,7 +434,8 @@ struct Backward {
     size_t most = 0;
     for (const GemmShape& g :
          {input_gemm(), weight_gemm(G * s.H, s.I), weight_gemm((G - Cell::turned) * s.H, s.R),
-          weight_gemm(Cell::turned * s.H, s.R), projection_gemm()}) {
+          weight_gemm(Cell::turned * s.H, s.R), projection_gemm(), state_gemm(G - Cell::turned),
+          state_gemm(Cell::turned)}) {
       const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
       if (needed > most) most = needed;
     }
@@ -350,6 +465,17 @@ struct Backward {
             .b_col = 1,
             .c_row = columns};
   }
+  // The gradient of h0 from so many gates, where nothing is packed.
+  GemmShape state_gemm(int64_t gates) const {
+    return {.M = s.N,
+            .N = s.R,
+            .K = gates * s.H,
+            .a_row = gates_row,
+            .a_col = 1,
+            .b_row = s.R,
+            .b_col = 1,
+            .c_row = s.R};
+  }
   GemmShape projection_gemm() const {
     return {.M = s.R,
             .N = s.H,
@@ -367,6 +493,12 @@ struct Backward {
     walk(exec, w, cell, dy, dh_n, h0, y, to.dh0);
     const Exec inner{exec.threads, rest};
     const int64_t turned = Cell::turned * s.H, straight = (G - Cell::turned) * s.H;
+    if (!packs(s)) {
+      gemm(inner, state_gemm(G - Cell::turned), dgates + turned, w.hh, Epilogue<T>{}, to.dh0,
+           Cell::adds);
+      gemm(inner, state_gemm(Cell::turned), dgates, w.hh + straight * s.R, Epilogue<T>{}, to.dh0,
+           true);
+    }
     gemm(inner, weight_gemm(G * s.H, s.I), input_gates(), x, Epilogue<T>{}, to.dw_ih, false);
     gemm(inner, weight_gemm(straight, s.R), dgates + turned, h_before, Epilogue<T>{}, to.dw_hh,
          false);
@@ -388,14 +520,14 @@ struct Backward {
   void walk(const Exec& exec, const RecurrentWeights<T>& w, const Cell& cell, const T* dy,
             const T* dh_n, const T* h0, const T* y, T* dh) const {
     const int64_t hidden_blocks = ceil_div(s.H, Panels<T>::W);
-    const int threads = team_size(exec, 2 * G * s.N * s.H * s.R, recurrent.blocks());
+    const int threads = team_size(exec.threads, 2 * G * s.N * s.H * s.R, recurrent.blocks());
     parallel_team(threads, [&](Team team) {
       // This thread's blocks and units of the outputs and of the hidden units.
       const int64_t begin = team.begin(recurrent.blocks()), end = team.end(recurrent.blocks()),
                     r = begin * Panels<T>::W, outputs = min_of(end * Panels<T>::W, s.R) - r;
       const int64_t hidden_begin = team.begin(hidden_blocks), hidden_end = team.end(hidden_blocks),
                     u = hidden_begin * Panels<T>::W, u_end = min_of(hidden_end * Panels<T>::W, s.H);
-      for (int64_t block = begin; block < end; ++block) {
+      for (int64_t block = begin; packs(s) && block < end; ++block) {
         for (int64_t q = 0; q < G; ++q) {
           const int64_t gate = (q + G - Cell::turned) % G;
           recurrent.pack(block, q, w.hh + gate * s.H * s.R, s.R, 1);
@@ -432,6 +564,7 @@ struct Backward {
         }
         cell.activate(step, u, u_end, gradient, before, dh, dgates + step.first * gates_row,
                       gates_row, bias_sums, w.hr ? hidden + step.first * s.H : nullptr);
+        if (!packs(s)) return;
         team.wait();
         recurrent.multiply_all(begin, end, step.rows, dgates + step.first * gates_row, gates_row,
                                dh, s.R, Cell::adds);

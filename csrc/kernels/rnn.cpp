@@ -1,6 +1,6 @@
 // The plain recurrent layer of fastnn.h (Elman 1990): h = f(x w_ih^T + b_ih + h' w_hh^T + b_hh), f
 // tanh or relu. Backward: dh h's own f'(sum), which the output tells: 1 - h^2, or whether h > 0.
-// The sums are made where y will be. Loops, layout and parallelisation: recurrent.h.
+// Loops, layout and parallelisation: recurrent.h.
 #include "recurrent.h"
 #include "table.h"
 
@@ -9,20 +9,17 @@ namespace {
 
 template <class T>
 struct RnnForwardCell {
-  static constexpr int64_t products = 1;
-  int64_t gates_row;
-  T* y;
+  static constexpr int64_t products = 1, sums = 1;
+  static constexpr int64_t sum(int64_t product) { return product; }
   bool relu;
 
-  Sum<T> sum(int64_t, int64_t row, int64_t u) const {
-    return {y + row * gates_row + u, true, nullptr};
-  }
-  void activate(int64_t row, int64_t, int64_t rows, int64_t begin, int64_t end, const T*, int64_t,
-                T* h, int64_t h_row) const {
-    for_each_vector<T>(rows, begin, end, [&](int64_t k, int64_t u, auto part) FASTNN_INLINE_LAMBDA {
-      const Vec<T> v = load(y + (row + k) * gates_row + u, part);
-      store(h + k * h_row + u, relu ? (v <= Vec<T>{} ? Vec<T>{} : v) : tanh<T>(v), part);
-    });
+  static const T* bias(int64_t) { return nullptr; }
+  void activate(const SumsTile<T>& t, const T*, int64_t, T* h, int64_t h_row) const {
+    for_each_vector<T>(
+        t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
+          const Vec<T> v = t.at(0, k, j, part);
+          store(h + k * h_row + j, relu ? (v <= Vec<T>{} ? Vec<T>{} : v) : tanh<T>(v), part);
+        });
   }
 };
 
@@ -49,17 +46,9 @@ struct RnnBackwardCell {
 };
 
 template <class T>
-size_t rnn_forward_scratch_bytes(const RecurrentShape& s, int threads) {
-  return Forward<T, RnnForwardCell<T>>(s, 0, s.y_row, threads, nullptr).bytes;
-}
-
-template <class T>
 void rnn_forward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
                  const RecurrentWeights<T>& w, const T* x, const T* h0, T* y, T* h_n) {
-  const Forward<T, RnnForwardCell<T>> plan(s, 0, s.y_row, exec.threads, exec.scratch);
-  plan.add_biases(w, s.H);
-  plan.multiply_input(exec, w, x, y, s.y_row);
-  plan.run(exec, w, {s.y_row, y, f == Activation::relu}, h0, y, h_n);
+  recurrent_forward(exec, s, w, s.H, RnnForwardCell<T>{f == Activation::relu}, x, h0, y, h_n);
 }
 
 template <class T>
@@ -77,7 +66,7 @@ void rnn_backward(const Exec& exec, const RecurrentShape& s, Activation::Kind f,
 
 template <class T>
 void fill(Ops<T>& t) {
-  t.rnn_forward_scratch_bytes = rnn_forward_scratch_bytes<T>;
+  t.rnn_forward_scratch_bytes = recurrent_forward_scratch_bytes<T, RnnForwardCell<T>>;
   t.rnn_forward = rnn_forward<T>;
   t.rnn_backward_scratch_bytes = rnn_backward_scratch_bytes<T>;
   t.rnn_backward = rnn_backward<T>;

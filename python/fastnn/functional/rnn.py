@@ -158,10 +158,12 @@ def _layer(
     for d, w in enumerate(weights):
         if len(w) != weight_count:
             raise ValueError(f"{op}: weights[{d}] has {len(w)} tensors; expected {weight_count}")
-        expect_tensors(op, **{f"weights[{d}][{i}]": t for i, t in enumerate(w) if i < 2 or t is not None})
+        for i, t in enumerate(w):
+            if not (isinstance(t, Tensor) or (t is None and i >= 2)):
+                expect_tensors(op, **{f"weights[{d}][{i}]": t})
         if w[1].ndim != 2:  # type: ignore[union-attr]
             raise ValueError(f"{op}: weight_hh has shape {w[1].shape}; expected 2 dimensions")  # type: ignore[union-attr]
-        if [getattr(t, "shape", None) for t in w] != [getattr(t, "shape", None) for t in weights[0]]:
+        if d and [getattr(t, "shape", None) for t in w] != [getattr(t, "shape", None) for t in weights[0]]:
             raise ValueError(f"{op}: weights[{d}] have other shapes than weights[0]")
     if len(hx) not in (0, state_count):
         raise ValueError(f"{op}: hx has {len(hx)} tensors; expected {state_count}")
@@ -175,7 +177,7 @@ def _layer(
     states = [tuple(h.data[d] for h in hx) or (None,) * state_count for d in range(D)]
     arrays = [tuple(None if t is None else t.data for t in w) for w in weights]
     R = weights[0][1].shape[1]  # type: ignore[union-attr]
-    parts = [(..., slice(d * R, (d + 1) * R)) for d in range(D)]
+    parts = [(..., slice(d * R, (d + 1) * R)) for d in range(D)] if D > 1 else [...]
     y = ops.empty((*x.shape[:-1], D * R), x.dtype) if D > 1 else None
     results = [
         forward(x_data, *states[d], *arrays[d], batch_sizes=batch_sizes, reverse=d == 1, training=training,
@@ -183,7 +185,7 @@ def _layer(
         for d in range(D)
     ]  # fmt: skip
     y_data: Array = results[0][0] if y is None else y
-    finals = [np.stack([r[1 + i] for r in results]) for i in range(state_count)]
+    finals = [_stack([r[1 + i] for r in results]) for i in range(state_count)]
     kept = [r[1 + state_count :] for r in results]
     has_biases, has_states = arrays[0][2] is not None, bool(hx)
 
@@ -200,6 +202,11 @@ def _layer(
             )  # fmt: skip
             dstates.append(rest[:state_count])
             dweights += [g for g in rest[state_count:] if g is not None]
-        return (dx, *(np.stack(g) for g in zip(*dstates, strict=True) if has_states), *dweights)
+        return (dx, *(_stack(g) for g in zip(*dstates, strict=True) if has_states), *dweights)
 
     return record_several((y_data, *finals), back, *inputs)
+
+
+def _stack(arrays: Sequence[Array]) -> Array:
+    """Those of all directions with the directions in front; a view of a single one."""
+    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
