@@ -114,6 +114,7 @@ void add_layernorm();
 void add_local_response_norm();
 void add_activation();
 void add_dropout();
+void add_random();
 void add_softmax();
 void add_loss();
 void add_point_loss();

@@ -104,6 +104,7 @@ int main(int argc, char** argv) {
   bench::add_local_response_norm();
   bench::add_activation();
   bench::add_dropout();
+  bench::add_random();
   bench::add_softmax();
   bench::add_loss();
   bench::add_point_loss();

@@ -264,6 +264,18 @@ struct PReluShape {
   int64_t N, C;
 };
 
+// Numbers drawn uniformly from [low, high), the bounds as T has them.
+struct UniformNumbers {
+  double low, high;
+  uint64_t seed;
+};
+
+// Numbers drawn from a normal distribution.
+struct NormalNumbers {
+  double mean, std;
+  uint64_t seed;
+};
+
 // Slopes for negative x, drawn uniformly from [lower, upper].
 struct RandomSlopes {
   double lower, upper;
@@ -555,6 +567,10 @@ struct Ops {
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
   // backward is the same call on dy, without what is added.
   void (*dropout)(const Exec&, const Dropout&, int64_t n, const T* x, T* y);
+
+  // y[i], a random number, for i < n. The seed, i and T decide, but n does not.
+  void (*random_uniform)(const Exec&, const UniformNumbers&, int64_t n, T* y);
+  void (*random_normal)(const Exec&, const NormalNumbers&, int64_t n, T* y);
 
   // y[n][d] = w[x[n]][d]. Backward: dw[v][d] = sum of dy[n][d] over the n with x[n] == v, in the
   // order of n; 0 for v == padding_idx (-1: there is none).

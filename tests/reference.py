@@ -10,6 +10,7 @@ widened on entry, so that nothing here can run in single precision by accident.
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -429,6 +430,40 @@ def dropout_words(count, seed):
 def dropout(x, p, seed):
     factors = np.where(dropout_words(x.size, seed) < np.floor(p * 2.0**32), 0.0, 1 / (1 - p) if p < 1 else 0.0)
     return x * factors.reshape(x.shape)
+
+
+# Random numbers -----------------------------------------------------------------------------------
+
+
+def random_words(count, seed, bits):
+    """The random word of 32 or 64 bits of each of `count` elements, as Python's integers."""
+    words = [int(word) for word in dropout_words(count * bits // 32, seed)]
+    if bits == 64:
+        words = [low + (high << 32) for low, high in zip(words[::2], words[1::2], strict=True)]
+    return words
+
+
+def random_uniform(count, low, high, seed, bits):
+    used = {32: 24, 64: 53}[bits]
+    return low + (high - low) * np.array([word >> bits - used for word in random_words(count, seed, bits)]) / 2.0**used
+
+
+def random_normal(count, mean, std, seed, bits):
+    """Box and Muller's pairs: half a block of words makes their lengths, the other half their directions."""
+    half, real = 512 // bits, {32: np.float32, 64: np.float64}[bits]
+    words = random_words(-(-count // (2 * half)) * 2 * half, seed, bits)
+    values = []
+    for block in range(0, len(words), 2 * half):
+        pairs = []
+        for first, second in zip(words[block : block + half], words[block + half : block + 2 * half], strict=True):
+            fraction = real(float(real(first >> 1)) / 2.0 ** (bits - 1) + 2.0**-bits)  # of as many bits as it holds
+            radius = math.sqrt(-2 * math.log(fraction))
+            signed = second - (second >> bits - 1 << bits)
+            angle = math.pi / 4 * signed / 2.0 ** (bits - 1)
+            cosine, sine = math.cos(angle) * (-1) ** (second & 1), math.sin(angle)
+            pairs.append((radius * sine, radius * cosine) if second & 2 else (radius * cosine, radius * sine))
+        values += [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+    return mean + std * np.array(values[:count])
 
 
 # Embedding ----------------------------------------------------------------------------------------

@@ -270,6 +270,23 @@ py::array output_array(const char* op, const char* name, py::handle object, cons
   return a;
 }
 
+py::array updated_array(const char* op, const std::string& name, py::handle object) {
+  if (!py::isinstance<py::array>(object)) {
+    type_error(op, ": ", name, " is a ", Py_TYPE(object.ptr())->tp_name,
+               "; expected a NumPy array to update");
+  }
+  const py::array a = py::reinterpret_borrow<py::array>(object);
+  real_type(op, name.c_str(), a);
+  if (a.dtype().byteorder() != '=') {
+    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())),
+               "; expected the native byte order");
+  }
+  if (!a.writeable() || !dense(a).is(a)) {
+    value_error(op, ": ", name, " must be writeable and dense in memory");
+  }
+  return a;
+}
+
 void check_shape(const char* op, const char* name, const py::array& a, const Shape& expected) {
   if (shape_of(a) != expected) {
     value_error(op, ": ", name, " has shape ", shape_text(a), "; expected ", shape_text(expected));

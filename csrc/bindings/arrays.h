@@ -88,6 +88,10 @@ py::array with_layout_of(const py::array& like, const py::array& a);
 py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,
                        const Shape& shape);
 
+// An array of floats or doubles that a kernel updates in place, whatever the order of its axes in
+// memory, which must be dense.
+py::array updated_array(const char* op, const std::string& name, py::handle object);
+
 void check_shape(const char* op, const char* name, const py::array& a, const Shape& expected);
 
 template <class T>
@@ -247,6 +251,7 @@ void bind_prelu(py::module_&);
 void bind_rrelu(py::module_&);
 void bind_maxout(py::module_&);
 void bind_dropout(py::module_&);
+void bind_random(py::module_&);
 void bind_embedding(py::module_&);
 void bind_augment(py::module_&);
 void bind_softmax(py::module_&);

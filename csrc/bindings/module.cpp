@@ -134,6 +134,7 @@ PYBIND11_MODULE(ops, m) {
   bind_point_loss(m);
   bind_pool2d(m);
   bind_prelu(m);
+  bind_random(m);
   bind_max_unpool2d(m);
   bind_pad2d(m);
   bind_upsample2d(m);

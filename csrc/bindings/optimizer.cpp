@@ -13,24 +13,6 @@ std::string element(const char* list, size_t i) {
   return std::string(list) + "[" + std::to_string(i) + "]";
 }
 
-// An array that a kernel updates in place, whatever the order of its axes in memory.
-py::array updated_array(const char* op, const std::string& name, py::handle object) {
-  if (!py::isinstance<py::array>(object)) {
-    type_error(op, ": ", name, " is a ", Py_TYPE(object.ptr())->tp_name,
-               "; expected a NumPy array to update");
-  }
-  const py::array a = py::reinterpret_borrow<py::array>(object);
-  real_type(op, name.c_str(), a);
-  if (a.dtype().byteorder() != '=') {
-    type_error(op, ": ", name, " has dtype ", std::string(py::str(a.dtype())),
-               "; expected the native byte order");
-  }
-  if (!a.writeable() || !dense(a).is(a)) {
-    value_error(op, ": ", name, " must be writeable and dense in memory");
-  }
-  return a;
-}
-
 // An argument that gives one array for each parameter.
 struct Arrays {
   const char* name;

@@ -40,6 +40,7 @@ void uniform(const Exec& exec, const ImageDraws& s, double* u) {
   const int64_t blocks = ceil_div(s.count, 4);
   const int64_t groups = ceil_div(s.N, L), least = ceil_div(1024, blocks + 1);
   parallel_for(exec, groups, least, [&](int64_t begin, int64_t end, int) {
+    const PhiloxKeys keys(s.seed);
     for (int64_t n = begin * L; n < min_of(end * L, s.N); n += L) {
       const int64_t images = min_of(L, s.N - n);
       for (int64_t block = 0; block < blocks; ++block) {
@@ -48,7 +49,7 @@ void uniform(const Exec& exec, const ImageDraws& s, double* u) {
         x.word1 = x.word0 >> 32;
         x.word2 = s.epoch - VecU64{};
         x.word3 = s.block + static_cast<uint64_t>(block) - VecU64{};
-        x = philox(x, s.seed);
+        x = philox(x, keys);
         const VecU64 words[] = {x.word0, x.word1, x.word2, x.word3};
         for (int64_t i = 4 * block; i < min_of(4 * block + 4, s.count); ++i) {
           for (int64_t j = 0; j < images; ++j) {

@@ -37,9 +37,9 @@ FASTNN_INLINE Vec<T> log_polynomial(Vec<T> z) {
   return p;
 }
 
-// -infinity for 0 and denormal numbers, NaN below 0 and for NaN.
+// Of positive normal numbers.
 template <class T>
-FASTNN_INLINE Vec<T> log(Vec<T> x) {
+FASTNN_INLINE Vec<T> log_of_normal(Vec<T> x) {
   using K = LogConstants<T>;
   using E = ExpConstants<T>;
   using Bits = BitVec<T>;
@@ -51,8 +51,14 @@ FASTNN_INLINE Vec<T> log(Vec<T> x) {
 
   const Vec<T> f = m - T(1), s = f / (f + T(2)), z = s * s;  // 2 s = f - s f
   const Vec<T> less = s * (f - z * log_polynomial<T>(z)) - e * E::log2_lo;
-  Vec<T> y = fma(e, splat(E::log2_hi), f - less);
-  y = x < K::smallest_normal ? splat(-std::numeric_limits<T>::infinity()) : y;
+  return fma(e, splat(E::log2_hi), f - less);
+}
+
+// -infinity for 0 and denormal numbers, NaN below 0 and for NaN.
+template <class T>
+FASTNN_INLINE Vec<T> log(Vec<T> x) {
+  Vec<T> y = log_of_normal<T>(x);
+  y = x < LogConstants<T>::smallest_normal ? splat(-std::numeric_limits<T>::infinity()) : y;
   y = x < T(0) ? splat(std::numeric_limits<T>::quiet_NaN()) : y;
   return x < std::numeric_limits<T>::infinity() ? y : x;
 }

@@ -8,15 +8,6 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 template <class T>
-FASTNN_INLINE Vec<T> load_fractions(const uint32_t* words) {
-  typedef uint32_t Words __attribute__((vector_size(4 * lanes<T>)));
-  typedef int32_t Ints __attribute__((vector_size(4 * lanes<T>)));  // convert faster
-  Words some;
-  std::memcpy(&some, words, sizeof some);
-  return __builtin_convertvector(reinterpret_cast<Ints>(some >> 8), Vec<T>) * T(0x1p-24);
-}
-
-template <class T>
 void rrelu(const Exec& exec, const RandomSlopes& slopes, int64_t n, const T* x, const T* v, T* y) {
   const T lower = static_cast<T>(slopes.lower), span = static_cast<T>(slopes.upper - slopes.lower);
   parallel_random<T>(exec, slopes.seed, n,

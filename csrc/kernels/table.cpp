@@ -31,6 +31,7 @@ Ops<T> make_table() {
   fill_rrelu(t);
   fill_maxout(t);
   fill_dropout(t);
+  fill_random(t);
   fill_embedding(t);
   fill_augment(t);
   fill_augment_colors(t);

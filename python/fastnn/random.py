@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .arrays import sizes
+from . import ops
+from .arrays import Array, integer, sizes
 from .tensor import Tensor
 
 if TYPE_CHECKING:  # numpy.random costs 20 ms: it is loaded when the first random number is asked for
@@ -84,21 +85,58 @@ def _plain(state: Any) -> Any:
 def rand(
     *size: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, generator: Generator | None = None
 ) -> Tensor:
-    """Uniform random numbers from [0, 1); float32 unless `dtype` says float64."""
-    draw = (generator or default_generator()).random
-    return Tensor(np.asarray(draw(sizes(size), _real_type("rand", dtype))), requires_grad)
+    """Uniform random numbers from [0, 1); float32 unless `dtype` says float64.
+
+    Each call takes 64 bits from the generator. They and the place of an element decide on its number.
+
+    Args:
+        size: the sizes, one by one or as one sequence.
+        dtype: float32 or float64.
+        requires_grad: whether `backward` computes a gradient for the tensor.
+        generator: where the 64 bits come from; that of `fastnn.manual_seed` by default.
+
+    Raises:
+        TypeError: a size is not an integer, or `dtype` or `generator` is something else.
+        ValueError: a size is negative.
+    """
+    y = _empty("rand", size, dtype)
+    ops.random_uniform(y, 0.0, 1.0, draw_seed(generator, "rand"))
+    return Tensor(y, requires_grad)
 
 
 def randn(
     *size: Any, dtype: DTypeLike | None = None, requires_grad: bool = False, generator: Generator | None = None
 ) -> Tensor:
-    """Random numbers of the normal distribution with mean 0 and variance 1; float32 unless `dtype` says float64."""
-    draw = (generator or default_generator()).standard_normal
-    return Tensor(np.asarray(draw(sizes(size), _real_type("randn", dtype))), requires_grad)
+    """Random numbers of the normal distribution with mean 0 and variance 1; float32 unless `dtype` says float64.
+
+    Arguments and errors are those of `rand`.
+    """
+    y = _empty("randn", size, dtype)
+    ops.random_normal(y, 0.0, 1.0, draw_seed(generator, "randn"))
+    return Tensor(y, requires_grad)
 
 
-def _real_type(name: str, dtype: DTypeLike | None) -> Any:
+def source_of(name: str, generator: Generator | None) -> Generator:
+    """The generator to draw from, by default that of the library; `name` is the function that errors speak of."""
+    if generator is None:
+        return default_generator()
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError(f"{name}: generator is {type(generator).__name__}; expected a numpy.random.Generator")
+    return generator
+
+
+def draw_seed(generator: Generator | None = None, name: str = "draw_seed") -> int:
+    """64 bits of a generator (see `source_of`): the seed of a kernel that makes the numbers itself."""
+    if generator is None:
+        return default_generator().bit_generator.random_raw()
+    return int(source_of(name, generator).integers(0, (1 << 64) - 1, dtype=np.uint64, endpoint=True))
+
+
+def _empty(name: str, size: tuple[Any, ...], dtype: DTypeLike | None) -> Array:
+    shape = tuple(integer(name, size=n) for n in sizes(size))
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{name}: size is {shape}; expected numbers of at least 0")
     kind = np.dtype(np.float32 if dtype is None else dtype)
     if kind not in (np.float32, np.float64):
         raise TypeError(f"{name}: dtype is {kind}; expected float32 or float64")
-    return kind
+    return ops.empty(shape, kind)

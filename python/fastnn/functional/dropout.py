@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from .. import ops
-from ..random import default_generator
+from ..random import draw_seed
 from ..tensor import Tensor, expect_numbers, expect_tensors, record
 
 
@@ -110,7 +110,7 @@ def feature_alpha_dropout(x: Tensor, p: float = 0.5, training: bool = False, inp
         return x
     scale, dropped, kept = _alpha_constants(p)
     channels = (*x.shape[:2], *(1,) * (x.ndim - 2))
-    seed = default_generator().bit_generator.random_raw()
+    seed = draw_seed()
     factors = ops.dropout(np.ones(channels, x.dtype), p, seed, scale=scale)
     shifts = ops.dropout(np.zeros(channels, x.dtype), p, seed, dropped=dropped, kept=kept)
     return x * Tensor(factors) + Tensor(shifts)
@@ -131,7 +131,7 @@ def _alpha_constants(p: float) -> tuple[float, float, float]:
 def _dropped(x: Tensor, p: float, scale: float | None = None, dropped: float = 0.0, kept: float = 0.0) -> Tensor:
     data = x.data
     channels_last = data.ndim == 4 and data.strides[1] == data.itemsize
-    seed = default_generator().bit_generator.random_raw()
+    seed = draw_seed()
     y = ops.dropout(data, p, seed, scale=scale, dropped=dropped, kept=kept, channels_last=channels_last)
     return record(y, lambda dy: ops.dropout(dy, p, seed, scale=scale, channels_last=channels_last), x)
 

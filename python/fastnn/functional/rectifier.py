@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import ops
 from ..deferred import Deferred
-from ..random import default_generator
+from ..random import draw_seed
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 
 
@@ -115,7 +115,7 @@ def rrelu(
     check_slopes("rrelu", lower, upper)
     if not training:
         return leaky_relu(x, (lower + upper) / 2)
-    data, seed = x.data, default_generator().bit_generator.random_raw()
+    data, seed = x.data, draw_seed()
     y = ops.rrelu_forward(data, lower, upper, seed)
     return record(y, lambda dy: ops.rrelu_backward(dy, data, lower, upper, seed), x)
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ...random import default_generator
+from ... import ops
+from ...arrays import Array
+from ...random import draw_seed, source_of
 from ...tape import run_deferred
 from ...tensor import Tensor, expect_numbers
 
@@ -21,7 +23,7 @@ _T = TypeVar("_T", bound=Tensor)
 
 _skipping = ContextVar("skipping", default=False)
 
-_BLOCK = 1 << 16  # elements; half a megabyte of random numbers stays in the cache
+_BLOCK = 1 << 16  # elements; half a megabyte of float64 stays in the cache, and a large weight needs no copy of it
 
 
 def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> _T:
@@ -29,8 +31,7 @@ def uniform_(tensor: _T, a: float = 0.0, b: float = 1.0, generator: Generator | 
     _expect_finite("uniform_", a=a, b=b)
     if not a <= b:
         raise ValueError(f"uniform_: the interval is [{a}, {b}); expected a <= b")
-    source = source_of("uniform_", generator)
-    return fill("uniform_", tensor, lambda shape: source.uniform(a, b, shape))
+    return _fill("uniform_", tensor, lambda y: ops.random_uniform(y, a, b, draw_seed(generator, "uniform_")))
 
 
 def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> _T:
@@ -38,8 +39,7 @@ def normal_(tensor: _T, mean: float = 0.0, std: float = 1.0, generator: Generato
     expect_numbers("normal_", mean=mean, std=std)
     if not std >= 0:
         raise ValueError(f"normal_: std is {std}; expected at least 0")
-    source = source_of("normal_", generator)
-    return fill("normal_", tensor, lambda shape: source.normal(mean, std, shape))
+    return _fill("normal_", tensor, lambda y: ops.random_normal(y, mean, std, draw_seed(generator, "normal_")))
 
 
 def trunc_normal_(
@@ -65,17 +65,21 @@ def trunc_normal_(
         raise ValueError(f"trunc_normal_: the interval is [{a}, {b}]; expected a <= b")
     source, low, high = source_of("trunc_normal_", generator), (a - mean) / std, (b - mean) / std
 
-    def draw(shape: tuple[int, ...]) -> Any:
-        x = _truncated_normal(source, math.prod(shape), low, high).reshape(shape)
-        return np.clip(mean + std * x, a, b)  # which rounding may have left
+    def draw(y: Array) -> None:
+        elements = y.reshape(-1)
+        for start in range(0, elements.size, _BLOCK):
+            block = elements[start : start + _BLOCK]
+            x = mean + std * _truncated_normal(source, block.size, low, high)
+            np.copyto(block, np.clip(x, a, b), casting="same_kind")  # which rounding may have left
 
-    return fill("trunc_normal_", tensor, draw)
+    return _fill("trunc_normal_", tensor, draw)
 
 
 def constant_(tensor: _T, val: float) -> _T:
     """Fills with one value."""
     expect_numbers("constant_", val=val)
-    return fill("constant_", tensor, lambda _: val)
+    check_real("constant_", tensor)
+    return write(tensor, val)
 
 
 def ones_(tensor: _T) -> _T:
@@ -113,19 +117,19 @@ def _truncated_normal(source: Generator, count: int, low: float, high: float) ->
     return values
 
 
-def fill(name: str, tensor: _T, values: Callable[[tuple[int, ...]], Any]) -> _T:
-    """Overwrites a tensor with what `values` makes of a shape; `name` is the initializer that errors speak of."""
+def _fill(name: str, tensor: _T, draw: Callable[[Array], None]) -> _T:
+    """Overwrites a tensor by `draw`, which fills a C-contiguous array of float32 or float64; errors speak of `name`."""
     check_real(name, tensor)
     if _skipping.get():
         return tensor
     run_deferred()  # with the values that they were to see
-    if tensor.data.flags.c_contiguous:  # block by block: the same numbers, without a float64 copy of a large weight
-        elements = tensor.data.reshape(-1)
-        for start in range(0, elements.size, _BLOCK):
-            block = elements[start : start + _BLOCK]
-            np.copyto(block, values(block.shape))
+    data = tensor.data
+    if data.flags.carray and data.dtype.char in "fd":
+        draw(data)
     else:
-        np.copyto(tensor.data, values(tensor.shape))
+        values = np.empty(data.shape, data.dtype if data.dtype.char in "fd" else np.float64)
+        draw(values)
+        np.copyto(data, values, casting="same_kind")
     tensor._version += 1
     return tensor
 
@@ -163,12 +167,3 @@ def check_real(name: str, tensor: Tensor) -> None:
         raise TypeError(f"{name}: got {type(tensor).__name__}; expected a Tensor")
     if tensor.dtype.kind != "f":
         raise TypeError(f"{name}: the tensor has dtype {tensor.dtype}; expected a floating-point one")
-
-
-def source_of(name: str, generator: Generator | None) -> Generator:
-    """The generator to draw from."""
-    if generator is None:
-        return default_generator()
-    if not isinstance(generator, np.random.Generator):
-        raise TypeError(f"{name}: generator is {type(generator).__name__}; expected a numpy.random.Generator")
-    return generator

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ...arrays import integer
+from ...random import source_of
 from ...tensor import Tensor, expect_numbers
-from .distributions import check_real, source_of, write
+from .distributions import check_real, write
 
 if TYPE_CHECKING:
     from numpy.random import Generator
