@@ -38,6 +38,20 @@ def test_any_number_of_threads(isa, threads, shape, dtype):
     check(numbered(shape, dtype))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 2, 5, 2003])
+def test_many_small_images(isa, batch, dtype):
+    for C in (2, 3, 4, 5, 8, 9):
+        for pixels in (2, 3, 4, 5, 7, 8, 20):
+            check(numbered((batch, C, 1, pixels), dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20001, 2, 1, 3), (9001, 4, 1, 3), (9001, 3, 1, 11), (2001, 4, 5, 5)])
+def test_many_small_images_on_any_number_of_threads(isa, threads, shape, dtype):
+    check(numbered(shape, dtype))
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])
 def test_empty(isa, shape):
     assert ops.to_channels_last(np.empty(shape)).shape == shape
