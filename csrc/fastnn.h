@@ -564,6 +564,10 @@ struct Ops {
   void (*maxout_forward)(const Exec&, const MaxoutShape&, const T* x, T* y, void* argmax);
   void (*maxout_backward)(const Exec&, const MaxoutShape&, const T* dy, const void* argmax, T* dx);
 
+  // y[o][i] = a[o][i] * sigmoid(b[o][i]) for o < rows and i < n, where x[o] is a[o] and then b[o].
+  void (*glu_forward)(const Exec&, int64_t rows, int64_t n, const T* x, T* y);
+  void (*glu_backward)(const Exec&, int64_t rows, int64_t n, const T* dy, const T* x, T* dx);
+
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
   // backward is the same call on dy, without what is added.
   void (*dropout)(const Exec&, const Dropout&, int64_t n, const T* x, T* y);

@@ -230,6 +230,8 @@ py::array channels_last(const py::array& a) {
   return copy_in_order(a, channels_last_order);
 }
 
+py::array in_order(const py::array& a) { return a.ndim() == 4 ? channels_last(a) : contiguous(a); }
+
 py::array channel_rows(const char* op, const char* name, const py::array& a) {
   if (a.ndim() != 2 && a.ndim() != 4) {
     value_error(op, ": ", name, " has shape ", shape_text(a), "; expected (N, C) or (N, C, H, W)");
@@ -337,6 +339,15 @@ Pair pair(const char* op, const char* name, py::handle object, int64_t smallest)
           integer(op, name, py::object(sequence[1]), smallest)};
 }
 
+size_t axis_argument(const char* op, int64_t axis, const Shape& x_shape) {
+  const auto ndim = static_cast<int64_t>(x_shape.size());
+  if (axis < -ndim || axis >= ndim) {
+    throw py::index_error(text(op, ": axis is ", axis, "; expected ", -ndim, " to ", ndim - 1,
+                               " for x of shape ", shape_text(x_shape)));
+  }
+  return static_cast<size_t>(axis < 0 ? axis + ndim : axis);
+}
+
 Shape shape_argument(const char* op, const char* name, py::handle object, size_t ndim) {
   if (!PySequence_Check(object.ptr()) ||
       static_cast<size_t>(PySequence_Size(object.ptr())) != ndim) {
@@ -365,6 +376,23 @@ py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, i
 py::array empty_channels_last(const char* op, const py::dtype& type, int64_t N, int64_t C,
                               int64_t H, int64_t W) {
   return allocate_array(op, type, {N, C, H, W}, channels_last_order);
+}
+
+py::array empty_in_order(const char* op, Real type, const Shape& s) {
+  return s.size() == 4 ? empty_channels_last(op, type, s[0], s[1], s[2], s[3]) : empty(op, type, s);
+}
+
+Around::Around(const Shape& shape, size_t axis) {
+  const Shape order = shape.size() == 4 ? Shape{0, 2, 3, 1} : Shape{};
+  bool before = true;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const size_t k = order.empty() ? i : static_cast<size_t>(order[i]);
+    if (k == axis) {
+      before = false;
+    } else {
+      (before ? outer : inner) *= shape[k];
+    }
+  }
 }
 
 py::array empty_like(const char* op, const py::array& a) {
