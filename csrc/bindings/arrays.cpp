@@ -119,11 +119,26 @@ py::array swap_layout(const py::array& a, bool to_channels_last) {
     T* y = mutable_data<T>(copy);
     run(to_channels_last ? "to_channels_last" : "to_channels_first", a, [&](const Exec& exec) {
       if (to_channels_last) {
-        kernel(exec, N, C, H * W, x, y);
+        kernel(exec, N, C, H * W, 1, x, y);
       } else {
-        kernel(exec, N, H * W, C, x, y);
+        kernel(exec, N, H * W, C, 1, x, y);
       }
     });
+  });
+  return copy;
+}
+
+// (B, I, J, n) in C order, of an array that lies in memory as (B, J, I, n).
+const std::vector<size_t> swapped_order{0, 2, 1, 3};
+py::array swap_back(const py::array& a) {
+  const int64_t B = a.shape(0), I = a.shape(1), J = a.shape(2), n = a.shape(3);
+  const Real type = real_type("copy", "x", a);
+  py::array copy = empty("copy", type, {B, I, J, n});
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported("copy", ops<T>().transpose);
+    const T* x = data<T>(a);
+    T* y = mutable_data<T>(copy);
+    run("to_contiguous", a, [&](const Exec& exec) { kernel(exec, B, J, I, n, x, y); });
   });
   return copy;
 }
@@ -217,6 +232,7 @@ py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle ob
 py::array contiguous(const py::array& a) {
   if (has_order(a, c_order(static_cast<size_t>(a.ndim())))) return a;
   if (is_channels_last(a) && is_real(a)) return swap_layout(a, false);
+  if (a.ndim() == 4 && has_order(a, swapped_order) && is_real(a)) return swap_back(a);
   return copy_in_order(a, c_order(static_cast<size_t>(a.ndim())));
 }
 

@@ -1,6 +1,7 @@
-// y[b][j][i] = x[b][i][j]: NCHW -> NHWC and back. Dense arrays; parallel over blocks of 64 x 64
-// elements, which fit L1 with both of their images and cover whole cache lines of both. Inside,
-// tiles of 4 x 4 are transposed in registers. No arithmetic; reads and writes each element once.
+// y[b][j][i] = x[b][i][j], runs of n elements: NCHW -> NHWC and back with n = 1. Dense arrays;
+// parallel over blocks of 64 x 64 elements, which fit L1 with both of their images and cover whole
+// cache lines of both. Inside, tiles of 4 x 4 are transposed in registers. No arithmetic; reads and
+// writes each element once.
 #include "parallel.h"
 #include "table.h"
 #include "vec.h"
@@ -114,10 +115,44 @@ void transpose_few(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, 
   });
 }
 
+// A call of memcpy takes longer than to copy some vectors; the last overlaps the one before.
 template <class T>
-void transpose(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y) {
+FASTNN_INLINE void copy_run(int64_t n, const T* x, T* y) {
+  if (n < lanes<T>) return store(y, load(x, n), n);
+  if (n > 32 * lanes<T>) {
+    std::memcpy(y, x, static_cast<size_t>(n) * sizeof *x);
+    return;
+  }
+  for (int64_t i = 0; i + lanes<T> < n; i += lanes<T>) store(y + i, load(x + i));
+  store(y + n - lanes<T>, load(x + n - lanes<T>));
+}
+
+// Runs of n elements in the place of one; parallel over them in the order of y.
+template <class T>
+void transpose_runs(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, int64_t n,
+                    const T* x, T* y) {
+  if (n == 0) return;
+  parallel_for(exec, batch * rows * cols, ceil_div(8 * element_block, n),
+               [=](int64_t begin, int64_t end, int) {
+                 int64_t i = begin % rows, j = begin / rows % cols;
+                 const T* matrix = x + begin / rows / cols * rows * cols * n;
+                 for (int64_t at = begin; at < end; ++at) {
+                   copy_run(n, matrix + (i * cols + j) * n, y + at * n);
+                   if (++i < rows) continue;
+                   i = 0;
+                   if (++j < cols) continue;
+                   j = 0;
+                   matrix += rows * cols * n;
+                 }
+               });
+}
+
+template <class T>
+void transpose(const Exec& exec, int64_t batch, int64_t rows, int64_t cols, int64_t n, const T* x,
+               T* y) {
   const int64_t few = min_of(rows, cols);
   if (few == 0) return;
+  if (n != 1) return transpose_runs(exec, batch, rows, cols, n, x, y);
   if (few == 1) {
     return parallel_elements(exec, batch * rows * cols, [&](int64_t begin, int64_t end) {
       std::memcpy(y + begin, x + begin, static_cast<size_t>(end - begin) * sizeof *x);
@@ -137,10 +172,11 @@ void copy_rows(const Exec& exec, int64_t rows, int64_t n, const T* x, int64_t x_
   const int64_t pieces = ceil_div(n, element_block);
   const int64_t grain = ceil_div(8 * element_block, min_of(n, element_block));
   parallel_for(exec, rows * pieces, grain, [=](int64_t begin, int64_t end, int) {
+    int64_t row = begin / pieces, piece = begin % pieces;
     for (int64_t at = begin; at < end; ++at) {
-      const int64_t row = at / pieces, from = at % pieces * element_block;
-      const auto bytes = static_cast<size_t>(min_of(element_block, n - from)) * sizeof *x;
-      std::memcpy(y + row * y_step + from, x + row * x_step + from, bytes);
+      const int64_t from = piece * element_block;
+      copy_run(min_of(element_block, n - from), x + row * x_step + from, y + row * y_step + from);
+      if (++piece == pieces) piece = 0, ++row;
     }
   });
 }
