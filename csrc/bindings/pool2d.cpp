@@ -200,10 +200,13 @@ py::array avg_forward(const char* op, py::array x, const Pool2dShape& s) {
   return y;
 }
 
-// The average over all pixels of each image, by sums that take all threads to one image, too.
+// The average over all pixels of each image, by sums that take all threads to one image, too, and
+// that need no other memory layout than x has.
 py::array global_average(const char* op, py::array x, const Pool2dShape& s) {
   const Real type = real_type(op, "x", x);
-  x = channels_last(x);
+  const bool inside = is_channels_last(x);  // whether channels lie innermost
+  if (!inside) x = contiguous(x);
+  const int64_t outer = inside ? s.N : s.N * s.C, inner = inside ? s.C : 1;
   py::array y = empty_channels_last(op, type, s.N, s.C, 1, 1);
   by_type(type, [&]<class T>() {
     const Ops<T>& table = ops<T>();
@@ -215,9 +218,9 @@ py::array global_average(const char* op, py::array x, const Pool2dShape& s) {
     T* to = mutable_data<T>(y);
     describe(work_of(s));
     run(
-        op, x, [&](int) { return table.sum_scratch_bytes(s.N, pixels, s.C); },
+        op, x, [&](int) { return table.sum_scratch_bytes(outer, pixels, inner); },
         [&](const Exec& exec) {
-          sum(exec, s.N, pixels, s.C, from, to);
+          sum(exec, outer, pixels, inner, from, to);
           arithmetic(exec, Arithmetic::divide, s.N * s.C, to, &count, true, to);
         });
   });
