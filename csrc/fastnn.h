@@ -441,9 +441,10 @@ struct Ops {
   Isa isa;
   int64_t lanes;  // elements of T in a vector
 
-  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols: NCHW -> NHWC with rows = C and
-  // cols = H * W, and back.
-  void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, const T* x, T* y);
+  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols, each n elements: NCHW -> NHWC with
+  // rows = C, cols = H * W and n = 1, and back.
+  void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, int64_t n, const T* x,
+                    T* y);
 
   // y[r * y_step + i] = x[r * x_step + i] for r < rows and i < n.
   void (*copy_rows)(const Exec&, int64_t rows, int64_t n, const T* x, int64_t x_step, T* y,
@@ -563,6 +564,10 @@ struct Ops {
   // bytes an output element.
   void (*maxout_forward)(const Exec&, const MaxoutShape&, const T* x, T* y, void* argmax);
   void (*maxout_backward)(const Exec&, const MaxoutShape&, const T* dy, const void* argmax, T* dx);
+
+  // y[o][i] = a[o][i] * sigmoid(b[o][i]) for o < rows and i < n, where x[o] is a[o] and then b[o].
+  void (*glu_forward)(const Exec&, int64_t rows, int64_t n, const T* x, T* y);
+  void (*glu_backward)(const Exec&, int64_t rows, int64_t n, const T* dy, const T* x, T* dx);
 
   // Element-wise over n elements, in place too. The seed and an element's index decide, so that
   // backward is the same call on dy, without what is added.

@@ -55,6 +55,22 @@ def test_against_the_oracle(isa, size, output_size, dtype):
         check(rng.integers(-4, 5, (2, C, *size)).astype(dtype), output_size, rng)  # with many ties
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 90, 93), (2, 130, 33, 31), (5, 1, 120, 140)])
+def test_large_images_have_the_same_average_on_any_number_of_threads(isa, shape):
+    x = 1 + np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    before, results = ops.get_num_threads(), set()
+    try:
+        for threads in (1, 2, 3):
+            ops.set_num_threads(threads)
+            results.add(tuple(ops.adaptive_avg_pool2d_forward(a, 1).tobytes() for a in (x, ops.to_channels_last(x))))
+    finally:
+        ops.set_num_threads(before)
+    assert len(results) == 1
+    for y in results.pop():
+        y = np.frombuffer(y, np.float32).reshape(shape[:2])
+        assert_allclose(y, x.mean((2, 3), np.float64), rtol=1e-6)
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.tuples(st.integers(0, 2), st.integers(1, 20), st.integers(1, 12), st.integers(1, 12)),

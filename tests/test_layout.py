@@ -1,4 +1,4 @@
-"""Changing between NCHW and NHWC memory: values, layouts, identity where nothing is to do."""
+"""Changing between NCHW and NHWC memory and other orders of axes: values, layouts, identity where nothing is to do."""
 
 import numpy as np
 import pytest
@@ -36,6 +36,36 @@ def test_channels_and_pixels(isa, C, dtype):
 @pytest.mark.parametrize("shape", [(24, 64, 56, 56), (16, 3, 130, 130), (5, 2, 200, 201), (7, 1, 300, 300)])
 def test_any_number_of_threads(isa, threads, shape, dtype):
     check(numbered(shape, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch", [1, 2, 5, 2003])
+def test_many_small_images(isa, batch, dtype):
+    for C in (2, 3, 4, 5, 8, 9):
+        for pixels in (2, 3, 4, 5, 7, 8, 20):
+            check(numbered((batch, C, 1, pixels), dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20001, 2, 1, 3), (9001, 4, 1, 3), (9001, 3, 1, 11), (2001, 4, 5, 5)])
+def test_many_small_images_on_any_number_of_threads(isa, threads, shape, dtype):
+    check(numbered(shape, dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33, 511, 512, 513, 5000])
+def test_swapped_rows(isa, n, dtype):
+    for B, J, I in ((1, 2, 3), (3, 5, 1), (2, 1, 4), (3, 4, 2), (0, 2, 2), (2, 0, 3)):
+        x = numbered((B, J, I, n), dtype)
+        y = ops.to_contiguous(x.swapaxes(1, 2))
+        assert y.flags.c_contiguous
+        assert_array_equal(y, x.swapaxes(1, 2))
+
+
+@pytest.mark.parametrize("shape", [(700, 30, 2, 24), (1, 3, 5000, 5), (7, 11, 5, 600)])
+def test_swapped_rows_on_any_number_of_threads(isa, threads, shape):
+    x = numbered(shape, np.float32)
+    assert_array_equal(ops.to_contiguous(x.swapaxes(1, 2)), x.swapaxes(1, 2))
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5), (2, 3, 4, 0)])

@@ -204,24 +204,6 @@ def test_errors():
         nn.MaxoutConv2d(4, 3, 3, groups=2)
 
 
-def test_glu():
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(11)
-    for shape, dim in (((6,), -1), ((3, 4), 0 - 1), ((4, 3), 0), ((2, 4, 3, 5), 1), ((2, 4, 3, 6), -1), ((0, 4), 1)):
-        x, dy = rng.standard_normal(shape), rng.standard_normal(np.split(np.empty(shape), 2, dim)[0].shape)
-        t, p = fastnn.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-        y, expected = F.glu(t, dim), torch.nn.functional.glu(p, dim)
-        np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy(), rtol=1e-14)
-        y.backward(dy)
-        expected.backward(torch.tensor(dy))
-        np.testing.assert_allclose(t.grad.numpy(), p.grad.numpy(), rtol=1e-13, atol=1e-15)
-    assert fastnn.gradcheck(F.glu, fastnn.tensor(rng.standard_normal((3, 4)), requires_grad=True))
-    with pytest.raises(ValueError, match=r"glu: x has shape \(2, 3\); expected an even size along dim -1"):
-        F.glu(fastnn.ones(2, 3))
-    with pytest.raises(IndexError, match=r"glu: dimension 2 is out of range for a tensor of 2 dimensions"):
-        F.glu(fastnn.ones(2, 4), 2)
-
-
 def test_softmin_and_softmax2d():
     torch = pytest.importorskip("torch")
     x = np.random.default_rng(12).standard_normal((2, 3, 4, 5)).astype(np.float32)

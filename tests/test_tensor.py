@@ -75,6 +75,7 @@ REDUCTIONS = {
     "min 1": lambda x: x.min(1)[0],
     "var": lambda x: x.var(),
     "var 1": lambda x: x.var(1, correction=0, keepdim=True),
+    "var (0, 2)": lambda x: x.var((0, 2)),
     "std 2": lambda x: x.std(2),
 }
 SHAPES = {

@@ -119,11 +119,26 @@ py::array swap_layout(const py::array& a, bool to_channels_last) {
     T* y = mutable_data<T>(copy);
     run(to_channels_last ? "to_channels_last" : "to_channels_first", a, [&](const Exec& exec) {
       if (to_channels_last) {
-        kernel(exec, N, C, H * W, x, y);
+        kernel(exec, N, C, H * W, 1, x, y);
       } else {
-        kernel(exec, N, H * W, C, x, y);
+        kernel(exec, N, H * W, C, 1, x, y);
       }
     });
+  });
+  return copy;
+}
+
+// (B, I, J, n) in C order, of an array that lies in memory as (B, J, I, n).
+const std::vector<size_t> swapped_order{0, 2, 1, 3};
+py::array swap_back(const py::array& a) {
+  const int64_t B = a.shape(0), I = a.shape(1), J = a.shape(2), n = a.shape(3);
+  const Real type = real_type("copy", "x", a);
+  py::array copy = empty("copy", type, {B, I, J, n});
+  by_type(type, [&]<class T>() {
+    const auto kernel = supported("copy", ops<T>().transpose);
+    const T* x = data<T>(a);
+    T* y = mutable_data<T>(copy);
+    run("to_contiguous", a, [&](const Exec& exec) { kernel(exec, B, J, I, n, x, y); });
   });
   return copy;
 }
@@ -217,6 +232,7 @@ py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle ob
 py::array contiguous(const py::array& a) {
   if (has_order(a, c_order(static_cast<size_t>(a.ndim())))) return a;
   if (is_channels_last(a) && is_real(a)) return swap_layout(a, false);
+  if (a.ndim() == 4 && has_order(a, swapped_order) && is_real(a)) return swap_back(a);
   return copy_in_order(a, c_order(static_cast<size_t>(a.ndim())));
 }
 
@@ -229,6 +245,8 @@ py::array channels_last(const py::array& a) {
   if (has_order(a, c_order(4)) && is_real(a)) return swap_layout(a, true);
   return copy_in_order(a, channels_last_order);
 }
+
+py::array in_order(const py::array& a) { return a.ndim() == 4 ? channels_last(a) : contiguous(a); }
 
 py::array channel_rows(const char* op, const char* name, const py::array& a) {
   if (a.ndim() != 2 && a.ndim() != 4) {
@@ -337,6 +355,15 @@ Pair pair(const char* op, const char* name, py::handle object, int64_t smallest)
           integer(op, name, py::object(sequence[1]), smallest)};
 }
 
+size_t axis_argument(const char* op, int64_t axis, const Shape& x_shape) {
+  const auto ndim = static_cast<int64_t>(x_shape.size());
+  if (axis < -ndim || axis >= ndim) {
+    throw py::index_error(text(op, ": axis is ", axis, "; expected ", -ndim, " to ", ndim - 1,
+                               " for x of shape ", shape_text(x_shape)));
+  }
+  return static_cast<size_t>(axis < 0 ? axis + ndim : axis);
+}
+
 Shape shape_argument(const char* op, const char* name, py::handle object, size_t ndim) {
   if (!PySequence_Check(object.ptr()) ||
       static_cast<size_t>(PySequence_Size(object.ptr())) != ndim) {
@@ -365,6 +392,23 @@ py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, i
 py::array empty_channels_last(const char* op, const py::dtype& type, int64_t N, int64_t C,
                               int64_t H, int64_t W) {
   return allocate_array(op, type, {N, C, H, W}, channels_last_order);
+}
+
+py::array empty_in_order(const char* op, Real type, const Shape& s) {
+  return s.size() == 4 ? empty_channels_last(op, type, s[0], s[1], s[2], s[3]) : empty(op, type, s);
+}
+
+Around::Around(const Shape& shape, size_t axis) {
+  const Shape order = shape.size() == 4 ? Shape{0, 2, 3, 1} : Shape{};
+  bool before = true;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const size_t k = order.empty() ? i : static_cast<size_t>(order[i]);
+    if (k == axis) {
+      before = false;
+    } else {
+      (before ? outer : inner) *= shape[k];
+    }
+  }
 }
 
 py::array empty_like(const char* op, const py::array& a) {

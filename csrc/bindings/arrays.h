@@ -75,6 +75,8 @@ bool is_channels_last(const py::array& a);
 // channels it has.
 py::array channel_rows(const char* op, const char* name, const py::array& a);
 int64_t count_channel_rows(const py::array& a);
+// The same values in the order of ops along any axis: images channels-last, others C-contiguous.
+py::array in_order(const py::array& a);
 // Whether some order of its axes is C-contiguous.
 bool is_dense(const py::array& a);
 // A dense array as it is, any other made C-contiguous:
@@ -120,6 +122,8 @@ struct Pair {
   int64_t h, w;
 };
 Pair pair(const char* op, const char* name, py::handle object, int64_t smallest);
+// An axis of x, which has this shape; negative ones count from the end.
+size_t axis_argument(const char* op, int64_t axis, const Shape& x_shape);
 // A shape argument: a sequence of `ndim` non-negative ints.
 Shape shape_argument(const char* op, const char* name, py::handle object, size_t ndim);
 
@@ -137,6 +141,13 @@ py::array empty_channels_last(const char* op, Real type, int64_t N, int64_t C, i
                               int64_t W);
 py::array empty_channels_last(const char* op, const py::dtype& type, int64_t N, int64_t C,
                               int64_t H, int64_t W);
+// With the memory of in_order().
+py::array empty_in_order(const char* op, Real type, const Shape& shape);
+// How many elements an array in_order() has before an axis, and within one place along it.
+struct Around {
+  Around(const Shape& shape, size_t axis);
+  int64_t outer = 1, inner = 1;
+};
 // Of the shape, element type and memory layout of the dense array `a`.
 py::array empty_like(const char* op, const py::array& a);
 
@@ -250,6 +261,7 @@ void bind_activation(py::module_&);
 void bind_prelu(py::module_&);
 void bind_rrelu(py::module_&);
 void bind_maxout(py::module_&);
+void bind_glu(py::module_&);
 void bind_dropout(py::module_&);
 void bind_random(py::module_&);
 void bind_embedding(py::module_&);

@@ -4,40 +4,21 @@
 namespace fastnn {
 namespace {
 
-// The memory of the arrays: axes of an image are ordered as channels-last, others as they are.
-py::array in_order(const py::array& a) { return a.ndim() == 4 ? channels_last(a) : contiguous(a); }
-
-py::array empty_in_order(const char* op, Real type, const Shape& s) {
-  return s.size() == 4 ? empty_channels_last(op, type, s[0], s[1], s[2], s[3]) : empty(op, type, s);
-}
-
 // x of this shape, and the one of y along the same axis.
 struct Plan {
   Shape y_shape;
   MaxoutShape s{1, 0, 0, 1};
   Plan(const char* op, const Shape& x_shape, int64_t pieces, int64_t axis) : y_shape(x_shape) {
-    const auto ndim = static_cast<int64_t>(x_shape.size());
-    if (axis < -ndim || axis >= ndim) {
-      throw py::index_error(text(op, ": axis is ", axis, "; expected ", -ndim, " to ", ndim - 1,
-                                 " for x of shape ", shape_text(x_shape)));
-    }
-    const auto along = static_cast<size_t>(axis < 0 ? axis + ndim : axis);
+    const size_t along = axis_argument(op, axis, x_shape);
     if (x_shape[along] % pieces) {
       value_error(op, ": x has shape ", shape_text(x_shape), "; expected a multiple of ", pieces,
                   " pieces along axis ", along);
     }
     s.C = y_shape[along] = x_shape[along] / pieces;
     s.pieces = pieces;
-    const Shape order = ndim == 4 ? Shape{0, 2, 3, 1} : Shape{};
-    bool before = true;
-    for (size_t i = 0; i < x_shape.size(); ++i) {
-      const size_t k = order.empty() ? i : static_cast<size_t>(order[i]);
-      if (k == along) {
-        before = false;
-      } else {
-        (before ? s.outer : s.inner) *= x_shape[k];
-      }
-    }
+    const Around around(x_shape, along);
+    s.outer = around.outer;
+    s.inner = around.inner;
   }
 };
 

@@ -121,6 +121,7 @@ PYBIND11_MODULE(ops, m) {
   bind_conv2d(m);
   bind_dropout(m);
   bind_embedding(m);
+  bind_glu(m);
   bind_groupnorm(m);
   bind_gru(m);
   bind_layernorm(m);

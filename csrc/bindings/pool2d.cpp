@@ -200,6 +200,33 @@ py::array avg_forward(const char* op, py::array x, const Pool2dShape& s) {
   return y;
 }
 
+// The average over all pixels of each image, by sums that take all threads to one image, too, and
+// that need no other memory layout than x has.
+py::array global_average(const char* op, py::array x, const Pool2dShape& s) {
+  const Real type = real_type(op, "x", x);
+  const bool inside = is_channels_last(x);  // whether channels lie innermost
+  if (!inside) x = contiguous(x);
+  const int64_t outer = inside ? s.N : s.N * s.C, inner = inside ? s.C : 1;
+  py::array y = empty_channels_last(op, type, s.N, s.C, 1, 1);
+  by_type(type, [&]<class T>() {
+    const Ops<T>& table = ops<T>();
+    const auto sum = supported(op, table.sum);
+    const auto arithmetic = supported(op, table.arithmetic);
+    const int64_t pixels = s.H * s.W;
+    const T count = static_cast<T>(pixels);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    describe(work_of(s));
+    run(
+        op, x, [&](int) { return table.sum_scratch_bytes(outer, pixels, inner); },
+        [&](const Exec& exec) {
+          sum(exec, outer, pixels, inner, from, to);
+          arithmetic(exec, Arithmetic::divide, s.N * s.C, to, &count, true, to);
+        });
+  });
+  return y;
+}
+
 py::array avg_backward(const char* op, py::array dy, const Pool2dShape& s) {
   check_shape(op, "dy", dy, {s.N, s.C, s.P, s.Q});
   const Real type = real_type(op, "dy", dy);
@@ -302,7 +329,8 @@ py::array adaptive_avg_pool2d_forward(py::handle x_object, py::handle output_siz
   const py::array x = real_array(op, "x", x_object, 4);
   const Shape size = shape_of(x);
   const Pair output = output_size_argument(op, output_size, size);
-  return avg_forward(op, x, adaptive_shape(op, size, output));
+  const Pool2dShape s = adaptive_shape(op, size, output);
+  return s.P * s.Q == 1 ? global_average(op, x, s) : avg_forward(op, x, s);
 }
 
 py::array adaptive_avg_pool2d_backward(py::handle dy_object, py::handle input_size) {

@@ -94,8 +94,8 @@ struct AverageFactor {
 // Rows that are some tens of microseconds of work, at this number of elements and of windows a row.
 template <class T>
 int64_t rows_grain(const Pool2dShape& s, int64_t width, int64_t windows) {
-  const int64_t row = max_of(1, width * round_up(s.C, lanes<T>)) * min_of(windows, 64);
-  return ceil_div(int64_t{1} << 16, row);
+  constexpr int64_t work = 1 << 16;
+  return ceil_div(work, max_of(1, width * round_up(s.C, lanes<T>)) * min_of(windows, work));
 }
 
 }  // namespace

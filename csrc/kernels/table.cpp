@@ -30,6 +30,7 @@ Ops<T> make_table() {
   fill_prelu(t);
   fill_rrelu(t);
   fill_maxout(t);
+  fill_glu(t);
   fill_dropout(t);
   fill_random(t);
   fill_embedding(t);

@@ -470,9 +470,17 @@ class Tensor(Holder):
 
     def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """The variance over all elements, or over one dimension or several, with divisor `count - correction`."""
-        centered = self - self.mean(dim, keepdim=True)
-        n = count(self.shape, all_axes("var", dim, self.ndim))
-        return (centered * centered).sum(dim, keepdim) / max(n - correction, 0)
+        x, axes = self.data, all_axes("var", dim, self.ndim)
+        centered = elementwise(np.subtract, x, self.detach().mean(dim, keepdim=True).data)
+        divisor = max(count(x.shape, axes) - correction, 0)
+        kept = [1 if i in axes else n for i, n in enumerate(x.shape)]
+
+        def backward(dy: Array) -> Array:
+            factor = elementwise(np.true_divide, 2.0 * dy, divisor).reshape(kept)
+            return elementwise(np.multiply, centered, factor)
+
+        squares = total(elementwise(np.multiply, centered, centered), axes, keepdim)
+        return record(elementwise(np.true_divide, squares, divisor), backward, self)
 
     def std(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         """The standard deviation, the square root of `var`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import ops
 from ..arrays import one_axis
-from ..tensor import Array, Tensor, expect_tensors, is_grad_enabled, record
+from ..tensor import Tensor, expect_tensors, is_grad_enabled, record
 
 
 def glu(x: Tensor, dim: int = -1) -> Tensor:
@@ -28,17 +28,9 @@ def glu(x: Tensor, dim: int = -1) -> Tensor:
     """
     expect_tensors("glu", x=x)
     axis, data = one_axis("glu", dim, x.ndim), x.data
-    size = data.shape[axis]
-    if size % 2:
+    if data.shape[axis] % 2:
         raise ValueError(f"glu: x has shape {x.shape}; expected an even size along dim {dim}")
-    a, b = ops.split(data, (size // 2, size // 2), axis)
-    gate = ops.sigmoid_forward(b)
-
-    def backward(dy: Array) -> Array:
-        dgate = ops.sigmoid_backward(ops.multiply(dy, a), gate)
-        return ops.cat((ops.multiply(dy, gate), dgate), axis)
-
-    return record(ops.multiply(a, gate), backward, x)
+    return record(ops.glu_forward(data, axis), lambda dy: ops.glu_backward(dy, data, axis), x)
 
 
 def maxout(x: Tensor, pieces: int, dim: int = -1) -> Tensor:

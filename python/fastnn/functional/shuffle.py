@@ -111,19 +111,16 @@ def _to_pixels(x: Array, r: int) -> Array:
     N, channels, H, W = x.shape
     C = channels // (r * r)
     inside = ops.to_channels_last(x).transpose(0, 2, 3, 1).reshape(N * H * W, C, r, r)
-    pixels = ops.to_channels_last(inside).transpose(0, 2, 3, 1).reshape(N, H, W, r, r * C)
-    y = ops.empty((N, C, H * r, W * r), x.dtype, channels_last=True)
-    y.transpose(0, 2, 3, 1).reshape(N, H, r, W, r * C)[...] = pixels.swapaxes(2, 3)
-    return y
+    pixels = ops.to_channels_last(inside).transpose(0, 2, 3, 1).reshape(N * H, W, r, r * C)
+    return ops.to_contiguous(pixels.swapaxes(1, 2)).reshape(N, H * r, W * r, C).transpose(0, 3, 1, 2)
 
 
 def _to_channels(y: Array, r: int) -> Array:
     """The inverse of `_to_pixels`."""
     N, C, height, width = y.shape
     H, W = height // r, width // r
-    runs = ops.to_channels_last(y).transpose(0, 2, 3, 1).reshape(N, H, r, W, r * C)
-    pixels = ops.empty((N, H, W, r, r * C), y.dtype)
-    pixels[...] = runs.swapaxes(2, 3)
+    runs = ops.to_channels_last(y).transpose(0, 2, 3, 1).reshape(N * H, r, W, r * C)
+    pixels = ops.to_contiguous(runs.swapaxes(1, 2))
     inside = ops.to_contiguous(pixels.reshape(N * H * W, r, r, C).transpose(0, 3, 1, 2))
     return inside.reshape(N, H, W, C * r * r).transpose(0, 3, 1, 2)
 
