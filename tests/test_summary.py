@@ -1,8 +1,8 @@
 """Summaries of models: published figures, the shapes and products of a real forward pass, receptive fields that
 gradients confirm, and nothing computed."""
 
-import json
 import gc
+import json
 import resource
 
 import numpy as np
