@@ -330,7 +330,7 @@ py::array adaptive_avg_pool2d_forward(py::handle x_object, py::handle output_siz
   const Shape size = shape_of(x);
   const Pair output = output_size_argument(op, output_size, size);
   const Pool2dShape s = adaptive_shape(op, size, output);
-  return s.P * s.Q == 1 ? global_average(op, x, s) : avg_forward(op, x, s);
+  return s.P == 1 && s.Q == 1 ? global_average(op, x, s) : avg_forward(op, x, s);
 }
 
 py::array adaptive_avg_pool2d_backward(py::handle dy_object, py::handle input_size) {
