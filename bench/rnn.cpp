@@ -46,7 +46,6 @@ struct Layer {
     if (G == 4) g.dc0 = take(s.N * s.H);
     return g;
   }
-  float* kept(float* array) const { return s.training ? array : nullptr; }
   // Of a forward; a backward does twice as much.
   Cost cost(double passes) const {
     return {.flops = passes * 2 * static_cast<double>(s.rows * G * s.H * (s.I + s.H))};
@@ -67,10 +66,11 @@ struct Layer {
   }
 };
 
-void lstm_forward(Bench& bench, const RecurrentShape& s) {
+void lstm_forward(Bench& bench, const RecurrentShape& s, bool training) {
   const Layer l(s, 4);
   const auto w = l.weights();
-  float *const gates = l.kept(l.gate), *const cells = l.kept(l.cells);
+  float *const gates = training ? static_cast<float*>(l.gate) : nullptr,
+               *const cells = training ? static_cast<float*>(l.cells) : nullptr;
   bench.measure(l.cost(1), l.y, &Table::lstm_forward_scratch_bytes, &Table::lstm_forward, s, w, l.x,
                 l.state, l.state, l.y, l.h_n, l.c_n, gates, cells);
 }
@@ -86,10 +86,10 @@ void lstm_backward(Bench& bench, const RecurrentShape& s) {
                 s, w, l.dy, none, none, l.x, l.state, l.state, y, gates, cells, to);
 }
 
-void gru_forward(Bench& bench, const RecurrentShape& s) {
+void gru_forward(Bench& bench, const RecurrentShape& s, bool training) {
   const Layer l(s, 3);
   const auto w = l.weights();
-  float* const gates = l.kept(l.gate);
+  float* const gates = training ? static_cast<float*>(l.gate) : nullptr;
   bench.measure(l.cost(1), l.y, &Table::gru_forward_scratch_bytes, &Table::gru_forward, s, w, l.x,
                 l.state, l.y, l.h_n, gates);
 }
@@ -133,12 +133,11 @@ void add_rnn() {
     s.H = s.R = s.y_row = s.dy_row = z.H;
     s.rows = z.T * z.N;
     const std::string name = join({s.T, s.N, s.I, s.H});
-    add("lstm_inference", name, [s](Bench& b) { lstm_forward(b, s); });
-    add("gru_inference", name, [s](Bench& b) { gru_forward(b, s); });
-    s.training = true;
-    add("lstm_forward", name, [s](Bench& b) { lstm_forward(b, s); });
+    add("lstm_inference", name, [s](Bench& b) { lstm_forward(b, s, false); });
+    add("gru_inference", name, [s](Bench& b) { gru_forward(b, s, false); });
+    add("lstm_forward", name, [s](Bench& b) { lstm_forward(b, s, true); });
     add("lstm_backward", name, [s](Bench& b) { lstm_backward(b, s); });
-    add("gru_forward", name, [s](Bench& b) { gru_forward(b, s); });
+    add("gru_forward", name, [s](Bench& b) { gru_forward(b, s, true); });
     add("gru_backward", name, [s](Bench& b) { gru_backward(b, s); });
     add("rnn_forward", name, [s](Bench& b) { rnn_forward(b, s); });
     add("rnn_backward", name, [s](Bench& b) { rnn_backward(b, s); });

@@ -184,11 +184,11 @@ enum class PointLoss : int {
 // batch_sizes[t] rows, which stand behind those of step t - 1; they do not increase and start with
 // N (null: N each), and the sequence in row n of a step is in row n of all. `reverse` goes from the
 // last step of each sequence to its first. H hidden units; R = H, or smaller where an LSTM projects
-// its output. `training`: forward keeps what backward needs.
+// its output.
 struct RecurrentShape {
   int64_t T, N, I, H, R, rows;
   const int64_t* batch_sizes;
-  bool reverse, training;
+  bool reverse;
   int64_t y_row, dy_row;
 };
 

@@ -13,7 +13,6 @@ py::tuple forward(py::handle x, py::handle h0_object, py::handle w_ih, py::handl
   const py::array h0 = call.state("h0", h0_object, s.H);
   py::array y = call.output(y_object), h_n = call.new_state(s.H);
   std::optional<py::array> gates;
-  s.training = training;
   if (training) gates = call.new_array({s.rows, 4 * s.H});
   by_type(call.type, [&]<class T>() {
     const char* const op = "gru_forward";

@@ -14,7 +14,6 @@ py::tuple forward(py::handle x, py::handle h0_object, py::handle c0_object, py::
   const py::array h0 = call.state("h0", h0_object, s.R), c0 = call.state("c0", c0_object, s.H);
   py::array y = call.output(y_object), h_n = call.new_state(s.R), c_n = call.new_state(s.H);
   std::optional<py::array> gates, cells;
-  s.training = training;
   if (training) {
     gates = call.new_array({s.rows, 4 * s.H});
     cells = call.new_array({s.rows, s.H});
