@@ -69,6 +69,7 @@ SHAPES = {
     "large padding": {"N": 1, "C": 4, "H": 3, "W": 4, "K": 3, "R": 3, "padding": (7, 5)},
     "deep": {"N": 3, "C": 300, "H": 7, "W": 7, "K": 40, "R": 3, "padding": (1, 1)},
     "deep, 2x2 images": {"N": 3, "C": 500, "H": 2, "W": 2, "K": 24, "R": 3, "padding": (1, 1)},
+    "deep, a few tiles": {"N": 3, "C": 320, "H": 7, "W": 9, "K": 384, "R": 3, "padding": (1, 1)},
     "deep, many tiles": {"N": 2, "C": 640, "H": 50, "W": 33, "K": 8, "R": 3, "padding": (1, 1)},
     "5x5": {"N": 2, "C": 19, "H": 11, "W": 14, "K": 34, "R": 5, "padding": (2, 2)},
     "5x5 without padding": {"N": 1, "C": 3, "H": 5, "W": 6, "K": 4, "R": 5, "padding": (0, 0)},

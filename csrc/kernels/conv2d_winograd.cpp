@@ -70,7 +70,8 @@ constexpr int64_t most_cached_y = 4 << 20;
 // m[i][j] = sum over c < C of v[i][c] u[c][j] for MR tiles and NV vectors, v in chunks. The tile of
 // tile.h without an epilogue, which would weigh beside so few channels.
 template <int NV, int MR>
-void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile) {
+void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile, const float* next,
+             int64_t next_step) {
   V sums[MR][NV];
 #pragma GCC unroll 32
   for (int i = 0; i < MR; ++i) {
@@ -82,6 +83,8 @@ void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile
       V columns[NV];
 #pragma GCC unroll 4
       for (int j = 0; j < NV; ++j) columns[j] = load(u + j * L);
+      prefetch(next);
+      next += next_step;
 #pragma GCC unroll 32
       for (int i = 0; i < MR; ++i) {
         const V value = splat(v[i * line]);
@@ -99,11 +102,11 @@ void product(const float* v, const float* u, int64_t C, float* m, int64_t m_tile
 
 template <int NV, int MR>
 FASTNN_INLINE void run_product(int64_t rows, const float* v, const float* u, int64_t C, float* m,
-                               int64_t m_tile) {
+                               int64_t m_tile, const float* next, int64_t next_step) {
   if constexpr (MR > 1) {
-    if (rows < MR) return run_product<NV, MR - 1>(rows, v, u, C, m, m_tile);
+    if (rows < MR) return run_product<NV, MR - 1>(rows, v, u, C, m, m_tile, next, next_step);
   }
-  product<NV, MR>(v, u, C, m, m_tile);
+  product<NV, MR>(v, u, C, m, m_tile, next, next_step);
 }
 
 template <class F>
@@ -142,10 +145,18 @@ struct Plan {
     blocks = max_of(1, ceil_div(groups, block_groups));
     block_groups = ceil_div(groups, blocks);
     Pieces pieces(scratch);
-    u = pieces.take<float>(all_panels * u_panel);
+    u = pieces.take<float>((shares_u() ? all_panels : threads) * u_panel);
     v = pieces.take<float>(threads * block_groups * v_group);
     m = pieces.take<float>(threads * block_groups * tile_rows * m_tile);
     bytes = static_cast<int64_t>(pieces.bytes());
+  }
+
+  // Whether all panels of U are made first, for all threads. A single block needs each only once:
+  // then the thread that needs it makes it (16,512,7: 9.0 ms instead of 9.7), unless it would push
+  // a large V out of L3 (32,512,7: 17.0 instead of 16.3).
+  bool shares_u() const {
+    return blocks > 1 ||
+           block_groups * v_group * static_cast<int64_t>(sizeof(float)) > most_cached_v / 2;
   }
 
   // Of a panel, in whole vectors.
@@ -199,9 +210,10 @@ struct Plan {
           V row[F::points];
           F::weight(half[r], row);
           for (int i = 0; i < F::points; ++i) {
-            // All threads will read it: 32,512,7 5.6 instead of 7 ms, 16,256,14 3.0 instead of 3.3.
+            // What all threads will read is streamed: 32,512,7 5.6 instead of 7 ms, 16,256,14 3.0
+            // instead of 3.3.
             float* const out = to + (r * F::points + i) * u_point + c * columns(panel) + j;
-            if constexpr (whole_lines) {
+            if (whole_lines && shares_u()) {
               stream(out, row[i]);
             } else {
               store(out, row[i]);
@@ -327,19 +339,24 @@ struct Plan {
   }
 
   // The pixels of y of groups g0 to g1, transformed at v_block, and one panel.
-  void compute(int64_t g0, int64_t g1, int64_t panel, const float* v_block,
+  void compute(int64_t g0, int64_t g1, int64_t panel, const float* u_of_panel, const float* v_block,
                const Epilogue<float>& epilogue, float* y, float* m_block) const {
     const int64_t first = first_tile(g0), width = columns(panel);
     for (int64_t point = 0; point < points; ++point) {
-      const float* const u_at = u + panel * u_panel + point * u_point;
+      const float* const u_at = u_of_panel + point * u_point;
       for (int64_t group = g0; group < g1; ++group) {
         const int64_t tile = first_tile(group);
         const float* const from = v_block + (group - g0) * v_group + point * v_point;
         float* const to = m_block + (tile - first) * m_tile + point * width;
+        const float* const next =
+            group + 1 < g1 ? from + v_group : v_block + min_of(point + 1, points - 1) * v_point;
+        const int64_t next_step = g1 - g0 > 1 ? tile_rows : 0;
         if (width > L) {
-          run_product<2, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile);
+          run_product<2, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile, next,
+                                    next_step);
         } else {
-          run_product<1, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile);
+          run_product<1, tile_rows>(first_tile(group + 1) - tile, from, u_at, s.C, to, m_tile, next,
+                                    next_step);
         }
       }
     }
@@ -359,15 +376,18 @@ struct Plan {
            float* y) const {
     if (tiles == 0) return;
     const int64_t parts = ceil_div(s.C, weight_channels);
-    parallel_for(exec, all_panels * parts, grain(weight_channels * points * W * 8),
-                 [&](int64_t begin, int64_t end, int) {
-                   for (int64_t i = begin; i < end; ++i) {
-                     const int64_t panel = i / parts, c = i % parts * weight_channels;
-                     transform_weights(panel, c, min_of(c + weight_channels, s.C), w,
-                                       u + panel * u_panel);
-                   }
-                   fence();
-                 });
+    const auto make_u = [&](int64_t panel, int64_t part, float* to) {
+      const int64_t c = part * weight_channels;
+      transform_weights(panel, c, min_of(c + weight_channels, s.C), w, to);
+    };
+    if (shares_u()) {
+      parallel_for(exec, all_panels * parts, grain(weight_channels * points * W * 8),
+                   [&](int64_t begin, int64_t end, int) {
+                     for (int64_t i = begin; i < end; ++i)
+                       make_u(i / parts, i % parts, u + i / parts * u_panel);
+                     fence();
+                   });
+    }
     const int64_t items = blocks * all_panels;
     parallel_for(exec, items, grain(tiles * points * s.C * all_panels * W / items),
                  [&](int64_t begin, int64_t end, int thread) {
@@ -376,10 +396,13 @@ struct Plan {
                    for (int64_t item = begin; item < end; ++item) {
                      const int64_t block = item / all_panels, panel = item % all_panels;
                      const int64_t g0 = groups * block / blocks, g1 = groups * (block + 1) / blocks;
+                     float* const u_of_panel = u + (shares_u() ? panel : thread) * u_panel;
+                     for (int64_t part = 0; !shares_u() && part < parts; ++part)
+                       make_u(panel, part, u_of_panel);
                      if (item / panels != prepared)
                        transform_input(g0, g1, x + panel / panels * s.C, own_v);
                      prepared = item / panels;
-                     compute(g0, g1, panel, own_v, epilogue, y,
+                     compute(g0, g1, panel, u_of_panel, own_v, epilogue, y,
                              m + thread * block_groups * tile_rows * m_tile);
                    }
                    fence();

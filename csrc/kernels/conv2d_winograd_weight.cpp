@@ -19,7 +19,7 @@ using V = VecF32;
 
 // Tiles of a block: a long reduction, so that reading and writing the sums takes little of its
 // time.
-constexpr int64_t most_block_tiles = 200;
+constexpr int64_t most_block_tiles = 112;
 // A split has at least so many tiles, because adding up splits is work as well; fewer where K alone
 // makes too few items.
 constexpr int64_t split_tiles = 768, least_split_tiles = 48, least_items = 4, most_splits = 16;
@@ -137,15 +137,25 @@ struct Plan {
     }
   }
 
-  // Adds the products over n transformed tiles to the sums, of which `to` is the group's first.
+  // Adds the products over n transformed tiles to the sums, of which `to` is the group's first. The
+  // transformed tiles come from L3: those of the next point are fetched meanwhile.
   void multiply(int64_t n, int64_t k0, int64_t k1, const float* xt, const float* dyt, float* to,
                 bool first) const {
     const Term reduction{0, 0, n};
-    const int64_t row_tiles = ceil_div(k1 - k0, tile_rows);
+    const int64_t row_tiles = ceil_div(k1 - k0, tile_rows), calls = panels * row_tiles,
+                  x_calls = max_of(1, calls * C / (C + k1 - k0)),
+                  dy_calls = max_of(1, calls - x_calls);
     for (int64_t point = 0; point < points; ++point) {
+      const int64_t next = min_of(point + 1, points - 1);
+      int64_t call = 0;
       for (int64_t panel = 0; panel < panels; ++panel) {
-        for (int64_t i = 0; i < row_tiles; ++i) {
+        for (int64_t i = 0; i < row_tiles; ++i, ++call) {
           const int64_t k = k0 + tile_begin(k1 - k0, row_tiles, i);
+          const auto [ahead, step] =
+              call < x_calls
+                  ? Ahead<float>::share(xt + next * x_point, 1, n * x_row, 0, call, x_calls, n)
+                  : Ahead<float>::share(dyt + next * dy_point + k0, n, k1 - k0, dy_row,
+                                        call - x_calls, dy_calls, n);
           run_tile<float>(k0 + tile_begin(k1 - k0, row_tiles, i + 1) - k,
                           {.a = dyt + point * dy_point + k,
                            .a_row = 1,
@@ -157,7 +167,9 @@ struct Plan {
                            .c = to + point * sums_point + (panel * K + k) * W,
                            .c_row = W,
                            .columns = min_of(W, round_up(C, L) - panel * W),
-                           .accumulate = !first});
+                           .accumulate = !first,
+                           .ahead = ahead,
+                           .ahead_step = step});
         }
       }
     }
