@@ -18,8 +18,9 @@ template <class T>
 void statistics(const Exec& exec, const BatchNormShape& s, const T* x, double eps,
                 const BatchNormRunning<T>& running, T* mean, T* inv_std) {
   const Layout l = Layout::of<T>(s.N, s.C);
+  const int64_t far = l.size - most_ahead;
   for_each_block(exec, l, false, [&](int64_t b, int64_t begin, int64_t end) {
-    block_sums(begin, end, l.width, x, BlockSums<T>(exec.scratch, b, l.width));
+    block_sums(begin, end, far, l.width, x, BlockSums<T>(exec.scratch, b, l.width));
   });
 
   const auto move = [&](T* kept, const double* batch, double factor, int64_t c0, int64_t n) {

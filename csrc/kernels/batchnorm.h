@@ -23,7 +23,8 @@ struct BlockSums {
 };
 
 template <class T>
-void block_sums(int64_t begin, int64_t end, int64_t width, const T* x, BlockSums<T> sums) {
+void block_sums(int64_t begin, int64_t end, int64_t far, int64_t width, const T* x,
+                BlockSums<T> sums) {
   using V = Vec<T>;
   const int64_t step = end - begin >= 16 * width ? width : 0;
   const int64_t first_end = min_of(begin + width, end);
@@ -39,8 +40,8 @@ void block_sums(int64_t begin, int64_t end, int64_t width, const T* x, BlockSums
       begin, end, width, [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
         const V near = load(sums.near + c, n...);
         V d[R], square[R];
-        for (int r = 0; r < R; ++r) {
-          d[r] = load(x + i + r * width, n...) - near;
+        for (int r = 0; r < R; ++r, i += width) {
+          d[r] = load_ahead(x + i, i < far ? most_ahead : 0, n...) - near;
           square[r] = d[r] * d[r];
         }
         store(sums.sum + c, load(sums.sum + c, n...) + sum_of<R>(d), n...);

@@ -84,8 +84,9 @@ void forward(const Exec& exec, const GroupNormShape& s, double eps, const T* x, 
   for_each_image(exec, s, work, [&](const Exec& own, int64_t n) {
     const T* const image = x + n * l.size;
     T *const means = mean + n * s.G, *const inv_stds = inv_std + n * s.G;
+    const int64_t far = (s.N - n) * l.size - most_ahead;
     for_each_block(own, l, false, [&](int64_t block, int64_t begin, int64_t end) {
-      block_sums(begin, end, l.width, image, BlockSums<T>(own.scratch, block, l.width));
+      block_sums(begin, end, far, l.width, image, BlockSums<T>(own.scratch, block, l.width));
     });
     const Normalization<T> normalization(own.scratch, l);
     parallel_for(own, 1, 1, [&](int64_t, int64_t, int) {
