@@ -93,6 +93,20 @@ def test_share_of_the_ceiling_is_that_of_the_tighter_bound():
     assert Ceilings(1.0, 4.0).highest(Ceilings(2.0, 3.0)) == Ceilings(2.0, 4.0)
 
 
+def test_ratio_at_the_ceilings():
+    slow, past = result("1000,1000,1000", 4.0, x=8.0), result("500,1000,2000", 1.0, x=8.0)  # 2 GFLOP each
+    ceilings = Ceilings(gflops=1.0, gbs=1e9)
+    assert slow.highest_ratio(None) == slow.ratio == 2.0
+    assert slow.highest_ratio(ceilings) == pytest.approx(4.0)
+    assert past.highest_ratio(ceilings) == past.ratio == 8.0
+    (ratios,) = summaries(Group("g", ()), [slow, past], ceilings)
+    assert (ratios.mean, ratios.highest_mean) == (pytest.approx(4.0), pytest.approx(math.sqrt(32)))
+    assert ratios.cells()[-1] == "5.66"
+    assert ratios.record()["mean_at_the_ceilings"] == ratios.highest_mean
+    (uncounted,) = summaries(Group("g", ()), [result("2,2,2", 1.0, x=2.0)])
+    assert uncounted.highest_mean is None
+
+
 def test_the_best_of_two_sweeps_counts():
     skipped = Result(Case("matmul", (2, 2, 2)), problem="skipped: no such thing")
     first, second = result("2,2,2", 3.0, a=5.0, b=6.0), result("2,2,2", 2.0, a=7.0, b=4.0)
@@ -117,7 +131,7 @@ def test_summary_counts_what_was_measured():
     skipped = Result(Case("matmul", (4, 4, 4)), problem="skipped: no such thing")
     group = Group("group", (), mean=1.0, mean_share=0.5)
     ratios, shares = summaries(group, [result("2,2,2", 1.0, x=2.0), skipped])
-    assert ratios.cells() == ("group", "1 of 2", "2.00", "1.00", "2.00", "", "matmul/2,2,2", "yes")
+    assert ratios.cells() == ("group", "1 of 2", "2.00", "1.00", "2.00", "", "matmul/2,2,2", "yes", "")
     assert shares.cells()[1:4] == ("0 of 2", "", "50%")
     assert ratios.record()["reached"] is True
     assert shares.record()["reached"] is None

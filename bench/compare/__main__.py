@@ -58,10 +58,12 @@ def _measure(
 
 
 def _sentence(summary: Summary) -> str:
-    name, cases, mean, wanted_mean, worst, wanted_worst, worst_case, reached = summary.cells()
+    name, cases, mean, wanted_mean, worst, wanted_worst, worst_case, reached, highest = summary.cells()
     if not mean:
         return f"=> {name}: nothing measured"
-    mean += f" (wanted {wanted_mean})" if wanted_mean else ""
+    known = [f"wanted {wanted_mean}"] if wanted_mean else []
+    known += [f"at the ceilings {highest}"] if highest else []
+    mean += f" ({', '.join(known)})" if known else ""
     worst += f" (wanted {wanted_worst})" if wanted_worst else ""
     verdict = f"; reached: {reached}" if reached else ""
     return f"=> {name}: {cases} cases, geometric mean {mean}, worst {worst}: {worst_case}{verdict}"

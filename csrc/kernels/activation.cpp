@@ -99,11 +99,6 @@ struct SeluConstants {
   static constexpr T scale = T(1.0507009873554804934193349852946);
 };
 
-template <class T, class F, class... X>
-void parallel_map(const Exec& exec, int64_t n, const F& f, T* y, const X*... x) {
-  parallel_elements(exec, n, [&](int64_t begin, int64_t end) { map(begin, end, f, y, x...); });
-}
-
 template <class T>
 void activation_forward(const Exec& exec, const Activation& activation, int64_t n, const T* x,
                         T* y) {

@@ -30,14 +30,12 @@ void arithmetic(const Exec& exec, Arithmetic op, int64_t n, const T* a, const T*
                 T* y) {
   using V = Vec<T>;
   with_operation<T>(op, [&](auto f) {
-    parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
-      if (one_b) {
-        const V scalar = splat(*b);
-        map(begin, end, [=](V v) { return f(v, scalar); }, y, a);
-      } else {
-        map(begin, end, f, y, a, b);
-      }
-    });
+    if (one_b) {
+      const V scalar = n > 0 ? splat(*b) : V{};
+      parallel_map(exec, n, [=](V v) { return f(v, scalar); }, y, a);
+    } else {
+      parallel_map(exec, n, f, y, a, b);
+    }
   });
 }
 

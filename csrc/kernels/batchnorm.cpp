@@ -49,11 +49,12 @@ void forward(const Exec& exec, const BatchNormShape& s, const BatchNormParams<T>
   const Layout l = Layout::of<T>(s.N, s.C);
   const Normalization<T> normalization(exec.scratch, l);
   normalization.set(exec, l, p);
+  const bool streaming = l.streams(y);
   const auto kernel = residual ? relu ? normalize<true, true, T> : normalize<true, false, T>
                       : relu   ? normalize<false, true, T>
                                : normalize<false, false, T>;
   for_each_block(exec, l, true, [&](int64_t, int64_t begin, int64_t end) {
-    kernel(begin, end, l.width, normalization, x, residual, y);
+    kernel(begin, end, l.width, streaming, normalization, x, residual, y);
   });
 }
 
@@ -102,8 +103,9 @@ void masked_backward(const Exec& exec, const BatchNormShape& s, const BatchNormP
       : training ? input_gradient<mask, true, T>
                  : input_gradient<mask, false, T>;
   const T* const g = dresidual ? dresidual : dy;
+  const bool streaming = l.streams(dx);
   for_each_block(exec, l, true, [&](int64_t, int64_t begin, int64_t end) {
-    kernel(begin, end, far, l.width, normalization, g, x, y, by_x, constant, dx);
+    kernel(begin, end, far, l.width, streaming, normalization, g, x, y, by_x, constant, dx);
   });
 }
 

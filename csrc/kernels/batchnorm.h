@@ -118,8 +118,8 @@ struct Normalization {
 };
 
 template <bool add, bool relu, class T>
-void normalize(int64_t begin, int64_t end, int64_t width, Normalization<T> normalization,
-               const T* x, const T* residual, T* y) {
+void normalize(int64_t begin, int64_t end, int64_t width, bool streaming,
+               Normalization<T> normalization, const T* x, const T* residual, T* y) {
   using V = Vec<T>;
   for_each_vector<T, 1>(begin, end, width,
                         [=]<int R>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
@@ -129,9 +129,10 @@ void normalize(int64_t begin, int64_t end, int64_t width, Normalization<T> norma
                             if constexpr (add) v += load(residual + i, n...);
                             if constexpr (relu)
                               v = v <= V{} ? V{} : v;  // a NaN is not <= 0 and passes
-                            store(y + i, v, n...);
+                            put(streaming, y + i, v, n...);
                           }
                         });
+  if (streaming) fence();
 }
 
 // ---- backward -----------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ void channel_sums(const Layout& l, const T* sums, int64_t c0, int64_t n, double*
 
 // dx = scale g, in training + by_x (x - mean) + constant.
 template <Mask mask, bool training, class T>
-void input_gradient(int64_t begin, int64_t end, int64_t far, int64_t width,
+void input_gradient(int64_t begin, int64_t end, int64_t far, int64_t width, bool streaming,
                     Normalization<T> normalization, const T* dy, const T* x, const T* y,
                     const T* by_x, const T* constant, T* dx) {
   using V = Vec<T>;
@@ -212,9 +213,10 @@ void input_gradient(int64_t begin, int64_t end, int64_t far, int64_t width,
           const V v = training || mask == Mask::from_x ? load_ahead(x + i, ahead, n...) : V{};
           const V g = masked<mask>(dy + i, v, column, y + i, ahead, n...);
           const V own = column.scale * g;
-          store(dx + i, training ? own + fma(slope, v - column.mean, offset) : own, n...);
+          put(streaming, dx + i, training ? own + fma(slope, v - column.mean, offset) : own, n...);
         }
       });
+  if (streaming) fence();
 }
 
 }  // namespace

@@ -30,6 +30,12 @@ struct Layout {
     return l;
   }
   int64_t end_of(int64_t i) const { return min_of(size, (i + 1) * block); }
+  // Whether y, so many arrays of this layout, is better written with stream().
+  template <class T>
+  bool streams(const T* y, int64_t arrays = 1) const {
+    return width % lanes<T> == 0 && (arrays == 1 || size % lanes<T> == 0) &&
+           outgrows_caches(y, arrays * size);
+  }
   // How many elements stand in a column of block i of repetition j of the channels.
   int64_t column_size(int64_t i, int64_t j) const {
     const int64_t rows = (end_of(i) - i * block) / C;

@@ -7,6 +7,12 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
+// Whether the pixels of C channels at y are better written with stream().
+template <class T>
+bool streams(const T* y, int64_t pixels, int64_t C) {
+  return C % lanes<T> == 0 && outgrows_caches(y, pixels * C);
+}
+
 // Calls run(channels, c) for the C channels of a pixel, `block` vectors at a time where there are
 // so many. The last vector may be a part of one; all of its lanes run nevertheless where `room`
 // elements may be read and written from the pixel's first one on: what is stored too much belongs

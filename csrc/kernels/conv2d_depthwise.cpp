@@ -25,6 +25,7 @@ struct Row {
   int64_t taps_j;
   T* y;
   int64_t y_pixel;
+  bool streaming;
   int64_t shift;  // of Multiplied
   Epilogue<T> end;
   const T* next;  // what the next row of the grid reads first, next_size elements; null: nothing
@@ -89,7 +90,7 @@ void compute_columns(const Row<T>& t, int64_t q, int64_t count, Range columns, i
     for (int m = 0; m < M; ++m, at += t.y_pixel) {
       if (m >= count) continue;
       const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
-      store(t.y + at, finish(sums, at, y_part), y_part);
+      put(t.streaming, t.y + at, finish(sums, at, y_part), y_part);
     }
   }
 }
@@ -130,7 +131,7 @@ void compute_pixels(const Row<T>& t, int64_t q, int64_t v0, int64_t v1, Part par
 #pragma GCC unroll 16
     for (int m = 0; m < M; ++m, at += t.y_pixel) {
       const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
-      store(t.y + at, finish(sums, at, y_part), y_part);
+      put(t.streaming, t.y + at, finish(sums, at, y_part), y_part);
     }
   }
 }
@@ -166,7 +167,7 @@ void compute_pixel(const Row<T>& t, int64_t q, Range taps_j, int64_t v, Part par
     const int64_t k = channels.of_y((v + m) * L), at = q * t.y_pixel + k;
     const EpilogueColumns<T> finish(t.end, k, y_part);
     const V sums = channels.to_y(gather_lanes<T, G>(acc[m]));
-    store(t.y + at, finish(sums, at, y_part), y_part);
+    put(t.streaming, t.y + at, finish(sums, at, y_part), y_part);
   }
 }
 
@@ -220,6 +221,7 @@ class Plan {
         .taps_j = g.taps_w.count,
         .y = y + n * g.out_image + p * g.out_row,
         .y_pixel = g.out_col,
+        .streaming = g.groups * g.K % L == 0 && outgrows_caches(y, g.N * g.out_image),
         .shift = sides == Sides::equal ? 0 : __builtin_ctzll(static_cast<uint64_t>(per_group)),
         .end = part_of(epilogue, 0, n * g.out_image + p * g.out_row),
         .next = next < 0 || next + g.step_h > g.N * g.H ? nullptr : x + next * g.W * pixel,
@@ -338,6 +340,7 @@ void depthwise_grid_of(const Exec& exec, const TapGrid& grid, const T* x, const 
                  [&](int64_t begin, int64_t end, int) {
                    for (int64_t i = begin; i < end; ++i)
                      plan.row(i / grid.P, i % grid.P, x, epilogue, y);
+                   fence();  // rows may be streamed
                  });
   });
 }

@@ -9,7 +9,7 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-constexpr int64_t near_bytes = 1 << 20, most_cached_output = 16 << 20;
+constexpr int64_t near_bytes = 1 << 20;
 
 template <class T>
 struct Plan {
@@ -70,12 +70,10 @@ struct Plan {
     }
   }
 
-  // Whether y is written past the caches, as it would not stay there: groups write it in pieces of
-  // lines that are far apart.
+  // Whether y is written with stream(): in whole lines, and once.
   bool streams(const T* y) const {
-    return g.groups > 1 && weights.c_blocks == 1 && vector_bytes == 64 && g.K % lanes<T> == 0 &&
-           reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 &&
-           g.N * g.out_image * static_cast<int64_t>(sizeof(T)) > most_cached_output;
+    return weights.c_blocks == 1 && vector_bytes == 64 && g.K % lanes<T> == 0 &&
+           outgrows_caches(y, g.N * g.out_image);
   }
 
   // Grid rows p0 to p1 of image n, panels begin to end.

@@ -17,9 +17,6 @@ constexpr int64_t block_tiles = 8, block_pixels = block_tiles * tile_rows, block
 constexpr int64_t most_taps = 64;   // of a block
 constexpr int64_t least_items = 8;  // of work for the threads
 
-// From this size on y bypasses the caches.
-constexpr int64_t streamed_bytes = 32 << 20;
-
 template <class T>
 struct Plan {
   static constexpr int64_t W = panel_width<T>, L = lanes<T>;
@@ -195,10 +192,7 @@ struct Plan {
     });
   }
 
-  bool streams(const T* y) const {
-    return g.N * g.out_image * static_cast<int64_t>(sizeof(T)) >= streamed_bytes &&
-           reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 && g.K % L == 0;
-  }
+  bool streams(const T* y) const { return g.K % L == 0 && outgrows_caches(y, g.N * g.out_image); }
 
   void run(const Exec& exec, const T* x, const T* w, const Epilogue<T>& epilogue, T* y) const {
     weights.pack(exec, w);

@@ -64,8 +64,6 @@ constexpr int64_t odd_lines(int64_t n) { return (ceil_div(n, line) | 1) * line; 
 
 constexpr int64_t block_tiles = 14;  // 28 and 42 take the same within 4 %, the noise
 constexpr int64_t most_cached_u = 16 << 20, most_cached_v = 12 << 20;  // bytes of L3
-// A larger y is written past the caches: it would not stay there until it is read.
-constexpr int64_t most_cached_y = 4 << 20;
 
 // m[i][j] = sum over c < C of v[i][c] u[c][j] for MR tiles and NV vectors, v in chunks. The tile of
 // tile.h without an epilogue, which would weigh beside so few channels.
@@ -275,8 +273,7 @@ struct Plan {
   }
 
   bool stream_output(const float* y) const {
-    return s.N * s.P * s.Q * s.y_pixel() * static_cast<int64_t>(sizeof(float)) > most_cached_y &&
-           whole_lines && s.K % L == 0 && reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
+    return whole_lines && s.K % L == 0 && outgrows_caches(y, s.N * s.P * s.Q * s.y_pixel());
   }
 
   // `more`: than a bias. With all in one, 16 channels of 32 x 32 pixels take 6 % longer.

@@ -23,19 +23,20 @@ void dropout(const Exec& exec, const Dropout& d, int64_t n, const T* x, T* y) {
   const auto threshold = static_cast<uint32_t>(all ? 0 : least);
   const T scale = all ? T(0) : static_cast<T>(d.scale);
   const T dropped = static_cast<T>(d.dropped), kept = all ? dropped : static_cast<T>(d.kept);
+  const bool streaming = x != y && outgrows_caches(y, n);
   if (dropped == 0 && kept == 0) {
     return parallel_random<T>(
         exec, d.seed, n, [=](int64_t i, const uint32_t* words, auto... rest) FASTNN_INLINE_LAMBDA {
           const auto drops = load_words<T>(words) < threshold;
-          store(y + i, load(x + i, rest...) * (drops ? V{} : splat(scale)), rest...);
+          put(streaming, y + i, load(x + i, rest...) * (drops ? V{} : splat(scale)), rest...);
         });
   }
-  parallel_random<T>(exec, d.seed, n,
-                     [=](int64_t i, const uint32_t* words, auto... rest) FASTNN_INLINE_LAMBDA {
-                       const auto drops = load_words<T>(words) < threshold;
-                       const V scaled = load(x + i, rest...) * (drops ? V{} : splat(scale));
-                       store(y + i, scaled + (drops ? splat(dropped) : splat(kept)), rest...);
-                     });
+  parallel_random<T>(
+      exec, d.seed, n, [=](int64_t i, const uint32_t* words, auto... rest) FASTNN_INLINE_LAMBDA {
+        const auto drops = load_words<T>(words) < threshold;
+        const V scaled = load(x + i, rest...) * (drops ? V{} : splat(scale));
+        put(streaming, y + i, scaled + (drops ? splat(dropped) : splat(kept)), rest...);
+      });
 }
 
 template <class T>

@@ -43,6 +43,7 @@ void parallel_blocks(const Exec& exec, uint64_t seed, int64_t n, const F& f) {
       philox_block(keys, at / block_words<Word>, words);
       f(at, words, min_of(block_words<Word>, end - at));
     }
+    fence();  // f may stream
   });
 }
 

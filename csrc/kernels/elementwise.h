@@ -1,6 +1,7 @@
 // Loops over dense arrays, a vector at a time and the tail as a partial vector.
 #pragma once
 
+#include "parallel.h"
 #include "vec.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -12,6 +13,20 @@ FASTNN_INLINE void map(int64_t begin, int64_t end, const F& f, T* y, const X*...
   int64_t i = begin;
   for (; i + lanes<T> <= end; i += lanes<T>) store(y + i, f(load(x + i)...));
   if (i < end) store(y + i, f(load(x + i, end - i)...), end - i);
+}
+
+// The same for i < n on all threads.
+template <class T, class F, class... X>
+void parallel_map(const Exec& exec, int64_t n, const F& f, T* y, const X*... x) {
+  const bool in_place = ((static_cast<const void*>(x) == y) || ...);
+  const bool streaming = !in_place && outgrows_caches(y, n);
+  parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
+    if (streaming) {
+      for (; begin + lanes<T> <= end; begin += lanes<T>) stream(y + begin, f(load(x + begin)...));
+      fence();
+    }
+    map(begin, end, f, y, x...);
+  });
 }
 
 // sum = f(sum, x[i]...) over i < n, lane by lane. The lanes behind the end see `fill`. Where there

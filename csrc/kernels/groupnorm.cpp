@@ -108,7 +108,8 @@ void forward(const Exec& exec, const GroupNormShape& s, double eps, const T* x, 
     });
     for_each_block(own, l, true, [&](int64_t, int64_t begin, int64_t end) {
       const T* const residual = nullptr;
-      normalize<false, false>(begin, end, l.width, normalization, image, residual, y + n * l.size);
+      normalize<false, false>(begin, end, l.width, l.streams(y, s.N), normalization, image,
+                              residual, y + n * l.size);
     });
   });
 }
@@ -160,8 +161,8 @@ void backward(const Exec& exec, const GroupNormShape& s, const T* dy, const T* x
       repeat(l, constant);
     });
     for_each_block(own, l, true, [&](int64_t, int64_t begin, int64_t end) {
-      input_gradient<Mask::none, true>(begin, end, far, l.width, normalization, dy_image, image,
-                                       image, by_x, constant, dx + n * l.size);
+      input_gradient<Mask::none, true>(begin, end, far, l.width, l.streams(dx, s.N), normalization,
+                                       dy_image, image, image, by_x, constant, dx + n * l.size);
     });
   });
 

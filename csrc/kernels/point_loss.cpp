@@ -121,10 +121,7 @@ void point_loss_forward(const Exec& exec, PointLoss kind, double parameter, int6
                         const T* t, const T* pos_weight, T* loss, double* total) {
   const T a = static_cast<T>(parameter);
   with_loss<T>(kind, a, pos_weight, [&](const auto& f, const auto*... more) {
-    if (loss) {
-      return parallel_elements(
-          exec, n, [&](int64_t begin, int64_t end) { map(begin, end, f, loss, x, t, more...); });
-    }
+    if (loss) return parallel_map(exec, n, f, loss, x, t, more...);
     double* const sums = static_cast<double*>(exec.scratch);
     parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i += element_block) {
@@ -143,14 +140,12 @@ void point_loss_backward(const Exec& exec, PointLoss kind, double parameter, int
   using V = Vec<T>;
   const T a = static_cast<T>(parameter);
   with_slope<T>(kind, a, pos_weight, [&](const auto& f, const auto*... more) {
-    parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
-      if (one_dloss) {
-        const T g = *dloss;
-        map(begin, end, [&f, g](auto... v) { return g * f(v...); }, dx, x, t, more...);
-      } else {
-        map(begin, end, [&f](V g, auto... v) { return g * f(v...); }, dx, dloss, x, t, more...);
-      }
-    });
+    if (one_dloss) {
+      const T g = *dloss;
+      parallel_map(exec, n, [&f, g](auto... v) { return g * f(v...); }, dx, x, t, more...);
+    } else {
+      parallel_map(exec, n, [&f](V g, auto... v) { return g * f(v...); }, dx, dloss, x, t, more...);
+    }
   });
 }
 

@@ -61,6 +61,7 @@ void for_each_window(const Exec& exec, const Pool2dShape& shape, const Reduce& r
         });
       }
     }
+    fence();  // reduce may stream
   });
 }
 
@@ -68,6 +69,7 @@ void for_each_window(const Exec& exec, const Pool2dShape& shape, const Reduce& r
 template <int size, class T, class Position>
 void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Position* argmax) {
   const int64_t row_step = s.dilation_h * s.W * s.C, col_step = s.dilation_w * s.C;
+  const bool streaming = streams(y, s.N * s.P * s.Q, s.C);
   for_each_window<T, 4>(exec, s, [=](auto channels, const Window& at, int64_t x_at, int64_t y_at) {
     constexpr int count = decltype(channels)::count;
     const bool any = at.rows.end > 0 && at.cols.end > 0;
@@ -102,7 +104,7 @@ void max_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y, Posit
       }
     }
     for (int u = 0; u < count; ++u) {
-      store(y + y_at + u * lanes<T>, best[u], channels);
+      put(streaming, y + y_at + u * lanes<T>, best[u], channels);
       if (argmax) store_positions(argmax + y_at + u * lanes<T>, index[u], channels);
     }
   });
@@ -125,6 +127,7 @@ template <int block, class T>
 void avg_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
   const int64_t row_step = s.W * s.C, col_step = s.C;
   const AverageFactor<T> factor(s);
+  const bool streaming = streams(y, s.N * s.P * s.Q, s.C);
   const auto average = [=](auto channels, const Window& at, int64_t x_at, int64_t y_at) {
     constexpr int count = decltype(channels)::count;
     Vec<T> sum[count] = {};
@@ -136,7 +139,8 @@ void avg_forward(const Exec& exec, const Pool2dShape& s, const T* x, T* y) {
       }
     }
     const T share = factor(at.p, at.q);
-    for (int u = 0; u < count; ++u) store(y + y_at + u * lanes<T>, sum[u] * share, channels);
+    for (int u = 0; u < count; ++u)
+      put(streaming, y + y_at + u * lanes<T>, sum[u] * share, channels);
   };
   for_each_window<T, block>(exec, s, average);
 }

@@ -77,7 +77,7 @@ struct Row {
 // is no dilation; 0 for any.
 template <int few, class T, class Share>
 void gather_row(const Pool2dShape& shape, const Row& row, const Share& share_of, int64_t dx_end,
-                T* dx, int64_t dx_at) {
+                bool streaming, T* dx, int64_t dx_at) {
   const Pool2dShape s = shape;
   const Share share = share_of;
   const Axis row_windows = row_axis(s), col_windows = col_axis(s);
@@ -109,7 +109,7 @@ void gather_row(const Pool2dShape& shape, const Row& row, const Share& share_of,
               sum += share.apply(window, parts[a][b]);
             }
           }
-          store(dx + dx_at + c, sum, channels);
+          put(streaming, dx + dx_at + c, sum, channels);
         }
       });
     };
@@ -125,7 +125,7 @@ void gather_row(const Pool2dShape& shape, const Row& row, const Share& share_of,
             if (i >= 0) sum += share.apply(share.load(channels, at), share.of(p, q, r, i));
           }
         }
-        store(dx + dx_at + c, sum, channels);
+        put(streaming, dx + dx_at + c, sum, channels);
       });
     };
     if (few && q_end - q_begin == 1) {
@@ -142,7 +142,8 @@ template <class T, class Share>
 void gather(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
   const int64_t windows = ceil_div(s.R, s.stride_h) * ceil_div(s.S, s.stride_w);
   const int64_t grain = rows_grain<T>(s, s.W, windows);
-  const bool gaps = s.dilation_h > 1 || s.dilation_w > 1;
+  const bool gaps = s.dilation_h > 1 || s.dilation_w > 1,
+             streaming = streams(dx, s.N * s.H * s.W, s.C);
   parallel_for(exec, s.N * s.H, grain, [&](int64_t row_begin, int64_t row_end, int) {
     const Axis row_windows = row_axis(s);
     const int64_t x_row = s.W * s.C, dx_end = row_end * x_row;
@@ -153,13 +154,14 @@ void gather(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
       rows.move_to(h, row_windows);
       const Row row{n, h, rows};
       if (rows.count() == 1 && !gaps) {
-        gather_row<1>(s, row, share, dx_end, dx, i * x_row);
+        gather_row<1>(s, row, share, dx_end, streaming, dx, i * x_row);
       } else if (rows.count() == 2 && !gaps) {
-        gather_row<2>(s, row, share, dx_end, dx, i * x_row);
+        gather_row<2>(s, row, share, dx_end, streaming, dx, i * x_row);
       } else {
-        gather_row<0>(s, row, share, dx_end, dx, i * x_row);
+        gather_row<0>(s, row, share, dx_end, streaming, dx, i * x_row);
       }
     }
+    if (streaming) fence();
   });
 }
 
@@ -167,6 +169,7 @@ void gather(const Exec& exec, const Pool2dShape& s, T* dx, const Share& share) {
 template <class T, class Share>
 void gather_disjoint(const Exec& exec, const Pool2dShape& shape, T* dx, const Share& share_of) {
   const int64_t grain = rows_grain<T>(shape, shape.W, 1);
+  const bool streaming = streams(dx, shape.N * shape.H * shape.W, shape.C);
   parallel_for(exec, shape.N * shape.H, grain, [&](int64_t row_begin, int64_t row_end, int) {
     const Pool2dShape s = shape;
     const Share share = share_of;
@@ -208,12 +211,14 @@ void gather_disjoint(const Exec& exec, const Pool2dShape& shape, T* dx, const Sh
           if (covered > 0) {
             const auto window = share.load(channels, dy_at + c);
             for (int64_t k = 0; k < covered; ++k, to += s.C)
-              store(to, share.apply(window, share.of(p, q, r, i + k)), channels);
+              put(streaming, to, share.apply(window, share.of(p, q, r, i + k)), channels);
           }
-          for (int64_t k = covered; k < count; ++k, to += s.C) store(to, Vec<T>{}, channels);
+          for (int64_t k = covered; k < count; ++k, to += s.C)
+            put(streaming, to, Vec<T>{}, channels);
         });
       }
     }
+    if (streaming) fence();
   });
 }
 

@@ -24,12 +24,14 @@ void forward(const Exec& exec, const PReluShape& s, const T* x, const T* w, T* y
   using V = Vec<T>;
   const Layout l = Layout::of<T>(s.N, s.C);
   const T* const slopes = spread_slopes(exec, l, w);
+  const bool streaming = l.streams(y);
   for_each_block(exec, l, false, [&](int64_t, int64_t begin, int64_t end) {
     for_each_vector<T, 1>(begin, end, l.width,
                           [=]<int>(int64_t i, int64_t c, auto... n) FASTNN_INLINE_LAMBDA {
                             const V v = load(x + i, n...), slope = load(slopes + c, n...);
-                            store(y + i, v > V{} ? v : slope * v, n...);
+                            put(streaming, y + i, v > V{} ? v : slope * v, n...);
                           });
+    if (streaming) fence();
   });
 }
 

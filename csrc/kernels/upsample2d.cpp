@@ -10,10 +10,6 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// A larger y is written past the caches, which would read it before they write it, and would not
-// keep it until it is used.
-constexpr int64_t streamed_bytes = 32 << 20;
-
 // One dimension: `size` elements of x, of which the taps of `count` elements of y name one or two.
 template <class T>
 struct Axis {
@@ -50,67 +46,49 @@ int64_t rows_grain(int64_t width, int64_t C) {
   return ceil_div(int64_t{1} << 15, max_of(1, width * round_up(C, lanes<T>)));
 }
 
-template <bool streamed, class T, class Channels>
-FASTNN_INLINE void put(T* to, const Vec<T>& v, [[maybe_unused]] Channels channels) {
-  if constexpr (streamed) {
-    stream(to, v);
-  } else {
-    store(to, v, channels);
-  }
-}
-
 template <bool linear, class T>
 void forward(const Exec& exec, const Resize2dShape& shape, const Axis<T>& row_taps,
              const Axis<T>& col_taps, const T* x, T* y) {
-  const bool streaming =
-      shape.N * shape.P * shape.Q * shape.C * static_cast<int64_t>(sizeof *y) >= streamed_bytes &&
-      reinterpret_cast<uintptr_t>(y) % vector_bytes == 0 && shape.C % lanes<T> == 0;
+  const bool streaming = streams(y, shape.N * shape.P * shape.Q, shape.C);
   const int64_t grain = rows_grain<T>(shape.Q, shape.C);
   parallel_for(exec, shape.N * shape.P, grain, [&](int64_t begin, int64_t end, int) {
     const Resize2dShape s = shape;
     const Axis<T> rows = row_taps, cols = col_taps;
     const int64_t x_end = s.N * s.H * s.W * s.C, y_end = end * s.Q * s.C;
-    const auto run = [&]<bool streamed>() {
-      int64_t y_at = begin * s.Q * s.C;
-      for (int64_t row = begin; row < end; ++row) {
-        const int64_t image = row / s.P * s.H, p = row % s.P;
-        const int64_t top = (image + rows.low(p)) * s.W;
-        const int64_t bottom = linear ? (image + rows.high(p)) * s.W : top;
-        for (int64_t q = 0; q < s.Q; ++q, y_at += s.C) {
-          const int64_t left = cols.low(q), right = linear ? cols.high(q) : left;
-          const T* const x00 = x + (top + left) * s.C;
-          const int64_t room = min_of(x_end - (bottom + right) * s.C, y_end - y_at);
-          if constexpr (linear) {
-            const T* const x01 = x + (top + right) * s.C;
-            const T* const x10 = x + (bottom + left) * s.C;
-            const T* const x11 = x + (bottom + right) * s.C;
-            const T a0 = rows.low_weight(p), a1 = rows.high_weight(p);
-            const T b0 = cols.low_weight(q), b1 = cols.high_weight(q);
-            const Vec<T> w00 = splat(a0 * b0), w01 = splat(a0 * b1);
-            const Vec<T> w10 = splat(a1 * b0), w11 = splat(a1 * b1);
-            for_each_vector<T, 4>(s.C, room, [&](auto channels, int64_t c) {
-              for (int u = 0; u < decltype(channels)::count; ++u, c += lanes<T>) {
-                Vec<T> sum = w00 * load(x00 + c, channels);
-                sum = fma(w01, load(x01 + c, channels), sum);
-                sum = fma(w10, load(x10 + c, channels), sum);
-                put<streamed>(y + y_at + c, fma(w11, load(x11 + c, channels), sum), channels);
-              }
-            });
-          } else {
-            for_each_vector<T, 4>(s.C, room, [&](auto channels, int64_t c) {
-              for (int u = 0; u < decltype(channels)::count; ++u, c += lanes<T>)
-                put<streamed>(y + y_at + c, load(x00 + c, channels), channels);
-            });
-          }
+    int64_t y_at = begin * s.Q * s.C;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t image = row / s.P * s.H, p = row % s.P;
+      const int64_t top = (image + rows.low(p)) * s.W;
+      const int64_t bottom = linear ? (image + rows.high(p)) * s.W : top;
+      for (int64_t q = 0; q < s.Q; ++q, y_at += s.C) {
+        const int64_t left = cols.low(q), right = linear ? cols.high(q) : left;
+        const T* const x00 = x + (top + left) * s.C;
+        const int64_t room = min_of(x_end - (bottom + right) * s.C, y_end - y_at);
+        if constexpr (linear) {
+          const T* const x01 = x + (top + right) * s.C;
+          const T* const x10 = x + (bottom + left) * s.C;
+          const T* const x11 = x + (bottom + right) * s.C;
+          const T a0 = rows.low_weight(p), a1 = rows.high_weight(p);
+          const T b0 = cols.low_weight(q), b1 = cols.high_weight(q);
+          const Vec<T> w00 = splat(a0 * b0), w01 = splat(a0 * b1);
+          const Vec<T> w10 = splat(a1 * b0), w11 = splat(a1 * b1);
+          for_each_vector<T, 4>(s.C, room, [&](auto channels, int64_t c) {
+            for (int u = 0; u < decltype(channels)::count; ++u, c += lanes<T>) {
+              Vec<T> sum = w00 * load(x00 + c, channels);
+              sum = fma(w01, load(x01 + c, channels), sum);
+              sum = fma(w10, load(x10 + c, channels), sum);
+              put(streaming, y + y_at + c, fma(w11, load(x11 + c, channels), sum), channels);
+            }
+          });
+        } else {
+          for_each_vector<T, 4>(s.C, room, [&](auto channels, int64_t c) {
+            for (int u = 0; u < decltype(channels)::count; ++u, c += lanes<T>)
+              put(streaming, y + y_at + c, load(x00 + c, channels), channels);
+          });
         }
       }
-    };
-    if (streaming) {
-      run.template operator()<true>();
-      fence();
-    } else {
-      run.template operator()<false>();
     }
+    if (streaming) fence();
   });
 }
 

@@ -123,6 +123,18 @@ FASTNN_INLINE void fence() {
 #endif
 }
 
+// Whether the n elements at y are better written with stream(): they would not stay in the caches
+// until they are read, and caches read what they write first. Zen 4: ReLU of 103 MB 5.6 -> 4.1 ms,
+// BatchNorm's backward 16.0 -> 11.5; 12.8 MB of a 1x1 convolution 2.6 -> 1.95. Training steps of
+// ResNet-50 take 3 % less with a limit of 8 MB than with 32, and as much with 4 MB, with which
+// CIFAR's ResNet-20 is faster.
+constexpr int64_t most_cached_bytes = 4 << 20;
+template <class T>
+bool outgrows_caches(const T* y, int64_t n) {
+  return n * static_cast<int64_t>(sizeof(T)) > most_cached_bytes &&
+         reinterpret_cast<uintptr_t>(y) % vector_bytes == 0;
+}
+
 template <class T>
 FASTNN_INLINE Vec<T> splat(T value) {
   return value - Vec<T>{};
@@ -247,6 +259,24 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v, Vectors<n>) {
 template <class T>
 FASTNN_INLINE void store(T* p, const Vec<T>& v, FirstLanes first) {
   store(p, v, first.n);
+}
+
+// store(), or stream() where `streaming` and the vector is whole.
+template <class T>
+FASTNN_INLINE void put(bool streaming, T* p, const Vec<T>& v) {
+  if (streaming) {
+    stream(p, v);
+  } else {
+    store(p, v);
+  }
+}
+template <class T, int n>
+FASTNN_INLINE void put(bool streaming, T* p, const Vec<T>& v, Vectors<n>) {
+  put(streaming, p, v);
+}
+template <class T, class Part>
+FASTNN_INLINE void put(bool, T* p, const Vec<T>& v, Part part) {
+  store(p, v, part);
 }
 
 // a b + c, rounded once where the hardware can.
