@@ -20,9 +20,22 @@ template <class T, class F, class... X>
 void parallel_map(const Exec& exec, int64_t n, const F& f, T* y, const X*... x) {
   const bool in_place = ((static_cast<const void*>(x) == y) || ...);
   const bool streaming = !in_place && outgrows_caches(y, n);
-  parallel_elements(exec, n, [&](int64_t begin, int64_t end) {
+  parallel_elements(exec, n, [=](int64_t begin, int64_t end) {
     if (streaming) {
-      for (; begin + lanes<T> <= end; begin += lanes<T>) stream(y + begin, f(load(x + begin)...));
+      // Several at once: a load may seem to read what was just stored (its address differs in the
+      // upper bits alone) and would wait for it, vector by vector. Up to the last block, behind
+      // which there may be nothing to fetch.
+      constexpr int64_t L = lanes<T>, step = 4 * L;
+      for (; begin < end - element_block; begin += step) {
+        Vec<T> v[4];
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; ++u) {
+          (prefetch(x + begin + u * L + element_block), ...);
+          v[u] = f(load(x + begin + u * L)...);
+        }
+#pragma GCC unroll 4
+        for (int u = 0; u < 4; ++u) stream(y + begin + u * L, v[u]);
+      }
       fence();
     }
     map(begin, end, f, y, x...);
