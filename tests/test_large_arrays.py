@@ -90,3 +90,38 @@ def test_pooling(isa, threads, C, window):
     shape = x.shape[1:]
     check_parts(lambda dy, at: ops.max_pool2d_backward(dy, at, (len(dy), *shape), *window), dy, argmax)
     check_parts(lambda dy: ops.avg_pool2d_backward(dy, (len(dy), *shape), *window), dy)
+
+
+CONVOLUTIONS = {  # N, C, H, K, R, stride, padding, groups
+    "1x1": (5, 40, 60, 160, 1, 1, 0, 1),
+    "1x1 stride 2": (5, 32, 100, 192, 1, 2, 0, 1),
+    "first layer": (5, 3, 118, 32, 7, 1, 3, 1),
+    "stride 2": (5, 32, 120, 128, 3, 2, 1, 1),
+    "winograd": (5, 32, 90, 64, 3, 1, 1, 1),
+    "groups": (5, 64, 90, 64, 3, 1, 1, 4),
+    "depthwise": (5, 64, 90, 64, 3, 1, 1, 64),
+    "depthwise, stride 2": (5, 64, 180, 64, 3, 2, 1, 64),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution(isa, threads, name):
+    N, C, H, K, R, stride, padding, groups = CONVOLUTIONS[name]
+    x = ops.to_channels_last(normal(1, N, C, H, H))
+    w, b = normal(2, K, C // groups, R, R), normal(3, K)
+    window = stride, padding, 1, groups
+    y = ops.conv2d_forward(x, w, b, *window, algorithm="direct")
+    assert y.nbytes > 4 << 20
+    check_parts(lambda x: ops.conv2d_forward(x, w, b, *window, algorithm="direct"), x)
+    check_parts(
+        lambda dy: ops.conv2d_backward_input(dy, w, (len(dy), C, H, H), *window, algorithm="direct"),
+        ops.to_channels_last(normal(4, *y.shape)),
+    )
+    if name == "winograd":
+        again = ops.conv2d_forward(x, w, b, *window, algorithm="winograd")
+        assert np.abs(again - y).max() <= 2e-5 * np.abs(y).max()
+
+
+def test_matmul(isa, threads):
+    a, b = normal(1, 1100, 30), normal(2, 30, 2000)
+    check_parts(lambda a: ops.matmul(a, b), a)
