@@ -46,7 +46,7 @@ void forward(Bench& bench, const Conv2dShape& s) {
 void backward_input(Bench& bench, const Conv2dShape& s) {
   const Array dy = Array::uniform(y_size(s), 1), w = Array::uniform(w_size(s), 2), dx(x_size(s));
   bench.measure(cost(s), dx, &Table::conv2d_backward_input_scratch_bytes,
-                &Table::conv2d_backward_input, s, dy, w, dx);
+                &Table::conv2d_backward_input, s, dy, w, Epilogue<float>{}, dx);
 }
 
 void backward_weight(Bench& bench, const Conv2dShape& s) {

@@ -45,7 +45,7 @@ void compare(bool forward, Conv2dShape s) {
     if (forward) {
       table.conv2d_forward(exec, s, x.data, w.data, {}, y.data);
     } else {
-      table.conv2d_backward_input(exec, s, y.data, w.data, x.data);
+      table.conv2d_backward_input(exec, s, y.data, w.data, {}, x.data);
     }
   };
   const auto direct = [&] { call(Conv2dAlgorithm::direct); };

@@ -472,7 +472,9 @@ struct Ops {
   void (*conv2d_forward)(const Exec&, const Conv2dShape&, const T* x, const T* w,
                          const Epilogue<T>&, T* y);
   size_t (*conv2d_backward_input_scratch_bytes)(const Conv2dShape&, int threads);
-  void (*conv2d_backward_input)(const Exec&, const Conv2dShape&, const T* dy, const T* w, T* dx);
+  // The epilogue's channels and residual are those of dx.
+  void (*conv2d_backward_input)(const Exec&, const Conv2dShape&, const T* dy, const T* w,
+                                const Epilogue<T>&, T* dx);
   size_t (*conv2d_backward_weight_scratch_bytes)(const Conv2dShape&, int threads);
   void (*conv2d_backward_weight)(const Exec&, const Conv2dShape&, const T* dy, const T* x, T* dw,
                                  T* db, bool accumulate);

@@ -132,6 +132,16 @@ const char* set_algorithm(const char* op, const std::string& name, Real type,
   return algorithm_name(taken);
 }
 
+// What is added to the sums, or nothing.
+std::optional<py::array> residual_argument(const char* op, const py::object& object,
+                                           const py::array& like, const char* like_name,
+                                           const Shape& shape) {
+  if (object.is_none()) return std::nullopt;
+  const py::array residual = real_array_like(op, "residual", object, like, like_name, 4);
+  check_shape(op, "residual", residual, shape);
+  return channels_last(residual);
+}
+
 // x, w, bias and the shape of a forward pass, checked.
 struct Forward {
   py::array x, w;
@@ -169,12 +179,8 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
   Forward given(op, x_object, w_object, b_object, stride, padding, dilation, groups);
   Conv2dShape& s = given.s;
   const std::optional<py::array> scale = given.channels(op, "scale", scale_object);
-  std::optional<py::array> residual;
-  if (!residual_object.is_none()) {
-    residual = real_array_like(op, "residual", residual_object, given.x, "x", 4);
-    check_shape(op, "residual", *residual, {s.N, s.K, s.P, s.Q});
-    residual = channels_last(*residual);
-  }
+  const std::optional<py::array> residual =
+      residual_argument(op, residual_object, given.x, "x", {s.N, s.K, s.P, s.Q});
   const Real type = real_type(op, "x", given.x);
   const char* const taken = by_type(type, [&]<class T>() {
     return set_algorithm(op, algorithm, type, ops<T>().conv2d_forward_algorithm, &s);
@@ -201,13 +207,15 @@ py::array forward(py::handle x_object, py::handle w_object, const py::object& b_
 
 py::array backward_input(py::handle dy_object, py::handle w_object, py::handle input_size,
                          py::handle stride, py::handle padding, py::handle dilation, int64_t groups,
-                         const std::string& algorithm) {
+                         const std::string& algorithm, const py::object& residual_object) {
   const char* const op = "conv2d_backward_input";
   py::array dy = real_array(op, "dy", dy_object, 4);
   const py::array w = contiguous(real_array_like(op, "weight", w_object, dy, "dy", 4));
   Conv2dShape s = conv2d_shape(op, shape_argument(op, "input_size", input_size, 4), shape_of(w),
                                Window(op, stride, padding, dilation, groups));
   check_shape(op, "dy", dy, {s.N, s.K, s.P, s.Q});
+  const std::optional<py::array> residual =
+      residual_argument(op, residual_object, dy, "dy", {s.N, s.C, s.H, s.W});
   const Real type = real_type(op, "dy", dy);
   const char* const taken = by_type(type, [&]<class T>() {
     return set_algorithm(op, algorithm, type, ops<T>().conv2d_backward_input_algorithm, &s);
@@ -219,11 +227,12 @@ py::array backward_input(py::handle dy_object, py::handle w_object, py::handle i
     const Ops<T>& table = ops<T>();
     const auto kernel = supported(op, table.conv2d_backward_input);
     const T *dy_data = data<T>(dy), *w_data = data<T>(w);
+    const Epilogue<T> epilogue{.residual = residual ? data<T>(*residual) : nullptr};
     T* dx_data = mutable_data<T>(dx);
     describe(work_of(s, true));
     run(
         op, dx, [&](int threads) { return table.conv2d_backward_input_scratch_bytes(s, threads); },
-        [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, dx_data); }, taken);
+        [&](const Exec& exec) { kernel(exec, s, dy_data, w_data, epilogue, dx_data); }, taken);
   });
   return dx;
 }
@@ -281,8 +290,10 @@ void bind_conv2d(py::module_& m) {
   m.def("conv2d_backward_input", &backward_input, py::arg("dy"), py::arg("weight"),
         py::arg("input_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::kw_only(),
-        py::arg("algorithm") = "auto",
-        "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S).");
+        py::arg("algorithm") = "auto", py::arg("residual") = py::none(),
+        "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S); a residual of "
+        "the same shape\n"
+        "is added to it.");
   m.def("conv2d_backward_weight", &backward_weight, py::arg("dy"), py::arg("x"),
         py::arg("weight_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::arg("bias") = true, py::kw_only(),

@@ -6,6 +6,7 @@
 // inserted zeros; for few input channels it goes by columns.
 #include "conv2d.h"
 
+#include "epilogue.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -315,18 +316,20 @@ size_t backward_input_scratch_bytes(const Conv2dShape& s, int threads) {
 }
 
 template <class T>
-void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w, T* dx) {
+void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w,
+                    const Epilogue<T>& epilogue, T* dx) {
   if constexpr (sizeof(T) == sizeof(float)) {
     if (backward_input_algorithm<T>(s) == Conv2dAlgorithm::winograd)
-      return winograd_backward_input(exec, s, dy, w, dx);
+      return winograd_backward_input(exec, s, dy, w, epilogue, dx);
   }
   if (is_matrix_product(s))
-    return gemm(exec, backward_input_gemm(pixels(s)), dy, w, Epilogue<T>{}, dx, false);
-  if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, dx);
+    return gemm(exec, backward_input_gemm(pixels(s)), dy, w, epilogue, dx, false);
+  if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, epilogue, dx);
   for_each_residue(s, [&](const TapGrid& class_grid, int64_t first) {
+    const Epilogue<T> end = part_of(epilogue, 0, first);
     if (is_depthwise(s, sizeof(T)))
-      return depthwise_grid(exec, class_grid, dy, w, Epilogue<T>{}, dx + first);
-    grid(exec, class_grid, dy, w, Epilogue<T>{}, dx + first);
+      return depthwise_grid(exec, class_grid, dy, w, end, dx + first);
+    grid(exec, class_grid, dy, w, end, dx + first);
   });
 }
 

@@ -37,7 +37,7 @@ struct TapGrid {
   int64_t out_image, out_row, out_col;  // strides of the grid in the output, in elements
   int64_t w_group, w_k, w_c, w_r, w_s;  // strides of the weights
   // For gathered_grid: each pixel stands at the corner of zeros_h x zeros_w pixels of an output of
-  // zeros_H x zeros_W; the others become zero.
+  // zeros_H x zeros_W; the sums of the others are zero.
   int64_t zeros_h = 1, zeros_w = 1, zeros_H = 0, zeros_W = 0;
 };
 
@@ -72,9 +72,9 @@ void depthwise_backward_weight(const Exec&, const Conv2dShape&, const double* dy
 // Backward-input for at most lanes<T> input channels, without groups and dilation.
 size_t columns_backward_input_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void columns_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
-                            float* dx);
+                            const Epilogue<float>&, float* dx);
 void columns_backward_input(const Exec&, const Conv2dShape&, const double* dy, const double* w,
-                            double* dx);
+                            const Epilogue<double>&, double* dx);
 
 size_t direct_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
@@ -95,7 +95,7 @@ void winograd_forward(const Exec&, const Conv2dShape&, const float* x, const flo
                       const Epilogue<float>&, float* y);
 size_t winograd_backward_input_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_backward_input(const Exec&, const Conv2dShape&, const float* dy, const float* w,
-                             float* dx);
+                             const Epilogue<float>&, float* dx);
 size_t winograd_backward_weight_scratch_bytes(const Conv2dShape&, int threads);
 void winograd_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
                               float* dw, float* db, bool accumulate);

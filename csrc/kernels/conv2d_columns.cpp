@@ -8,6 +8,7 @@
 // h + pad - i and the windows that cover w. The last `band` rows t stay in a ring, mostly in L1.
 // Parallel over images and blocks of rows of dx. 2 N P Q K C R S operations.
 #include "conv2d.h"
+#include "epilogue.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
@@ -113,11 +114,12 @@ struct Plan {
     }
   }
 
-  // Row h of dx from the columns of the rows from `first` to `last`.
-  void add_columns(int64_t h, int64_t first, int64_t last, const T* ring, T* dx) const {
+  // Row h of dx, at element `at`, from the columns of the rows from `first` to `last`.
+  void add_columns(int64_t h, int64_t first, int64_t last, const T* ring,
+                   const EpilogueColumns<T>& finish, int64_t at, T* dx) const {
     const int64_t step = width - s.stride_w * s.C;  // from a window to the next that covers a pixel
     const int64_t first_slot = first % band;
-    for (int64_t w = 0; w < s.W; ++w) {
+    for (int64_t w = 0; w < s.W; ++w, at += s.C) {
       const Range q = covering_cols[w];
       const int64_t tap = w + s.pad_w - q.begin * s.stride_w, windows = q.end - q.begin;
       Vec<T> sum{};
@@ -128,26 +130,30 @@ struct Plan {
             ring + (slot * s.Q + q.begin) * width + ((h + s.pad_h - t) * s.S + tap) * s.C;
         for (int64_t j = 0; j < windows; ++j) sum += load(from + j * step);
       }
-      store(dx + w * s.C, sum, s.C);
+      store(dx + at, finish(sum, at, s.C), s.C);
     }
   }
 
-  // Rows h0 to h1 of an image.
-  void compute(int64_t h0, int64_t h1, const T* dy, T* dx, T* ring) const {
+  // Rows h0 to h1 of image n.
+  void compute(int64_t n, int64_t h0, int64_t h1, const T* dy, const Epilogue<T>& epilogue, T* dx,
+               T* ring) const {
+    const EpilogueColumns<T> finish(epilogue, 0, s.C);
     int64_t next = max_of(0, h0 + s.pad_h - band + 1);
     for (int64_t h = h0; h < h1; ++h) {
       const int64_t first = max_of(0, h + s.pad_h - band + 1), last = min_of(rows - 1, h + s.pad_h);
       for (next = max_of(next, first); next <= last; ++next) {
-        if (counts[next] > 0) fill_columns(next, dy, ring + next % band * s.Q * width);
+        if (counts[next] > 0) {
+          fill_columns(next, dy + n * s.P * s.Q * s.K, ring + next % band * s.Q * width);
+        }
       }
-      add_columns(h, first, last, ring, dx + h * s.W * s.C);
+      add_columns(h, first, last, ring, finish, (n * s.H + h) * s.W * s.C, dx);
     }
   }
 };
 
 template <class T>
 void columns_backward_input_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* w,
-                               T* dx) {
+                               const Epilogue<T>& epilogue, T* dx) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
   plan.fill_tables();
   plan.pack(w);
@@ -156,8 +162,7 @@ void columns_backward_input_of(const Exec& exec, const Conv2dShape& s, const T* 
   parallel_for(exec, items, 1 + 1000000 / (work + 1), [&](int64_t begin, int64_t end, int thread) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t n = item / plan.blocks, block = item % plan.blocks;
-      plan.compute(s.H * block / plan.blocks, s.H * (block + 1) / plan.blocks,
-                   dy + n * s.P * s.Q * s.K, dx + n * s.H * s.W * s.C,
+      plan.compute(n, s.H * block / plan.blocks, s.H * (block + 1) / plan.blocks, dy, epilogue, dx,
                    plan.rings + thread * plan.ring_size);
     }
   });
@@ -170,12 +175,12 @@ size_t columns_backward_input_scratch_bytes(const Conv2dShape& s, int threads, s
                                                    : Plan<double>(s, threads, nullptr).bytes);
 }
 void columns_backward_input(const Exec& exec, const Conv2dShape& s, const float* dy, const float* w,
-                            float* dx) {
-  columns_backward_input_of(exec, s, dy, w, dx);
+                            const Epilogue<float>& epilogue, float* dx) {
+  columns_backward_input_of(exec, s, dy, w, epilogue, dx);
 }
 void columns_backward_input(const Exec& exec, const Conv2dShape& s, const double* dy,
-                            const double* w, double* dx) {
-  columns_backward_input_of(exec, s, dy, w, dx);
+                            const double* w, const Epilogue<double>& epilogue, double* dx) {
+  columns_backward_input_of(exec, s, dy, w, epilogue, dx);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -162,30 +162,29 @@ struct Plan {
   template <bool streaming>
   void scatter(int64_t p, int64_t begin, int64_t pixels, int64_t k, int64_t columns,
                const T* tile_sums, const Epilogue<T>& epilogue, T* y) const {
-    const auto put = [](T* to, const Vec<T>& v, int64_t n) {
+    const auto put_sums = [&](const Vec<T>& sums_of_pixel, int64_t pixel, int64_t j) {
+      const int64_t n = min_of(L, columns - j);
+      const EpilogueColumns<T> finish(epilogue, k + j, n);
+      const Vec<T> v = finish(sums_of_pixel, pixel + j, n);
       if constexpr (streaming) {
-        stream(to, v);
+        stream(y + pixel + j, v);
       } else if (n == L) {
-        store(to, v);
+        store(y + pixel + j, v);
       } else {
-        store(to, v, n);
+        store(y + pixel + j, v, n);
       }
     };
     for_each_row(begin, begin + pixels, [&](int64_t i, int64_t n, int64_t q0, int64_t count) {
       const T* from = tile_sums + i * sums_row;
       for (int64_t q = q0; q < q0 + count; ++q, from += sums_row) {
         const int64_t at = n * g.out_image + p * g.out_row + q * g.out_col + k;
-        for (int64_t j = 0; j < columns; j += L) {
-          const int64_t size = min_of(L, columns - j);
-          const EpilogueColumns<T> finish(epilogue, k + j, size);
-          put(y + at + j, finish(load(from + j), at + j, size), size);
-        }
+        for (int64_t j = 0; j < columns; j += L) put_sums(load(from + j), at, j);
         const int64_t rows = min_of(g.zeros_h, g.zeros_H - p * g.zeros_h),
                       cols = min_of(g.zeros_w, g.zeros_W - q * g.zeros_w);
         for (int64_t r = 0; r < rows; ++r) {
           for (int64_t s = r == 0 ? 1 : 0; s < cols; ++s) {
-            T* const to = y + at + r * (g.out_row / g.zeros_h) + s * (g.out_col / g.zeros_w);
-            for (int64_t j = 0; j < columns; j += L) put(to + j, Vec<T>{}, min_of(L, columns - j));
+            const int64_t zero = at + r * (g.out_row / g.zeros_h) + s * (g.out_col / g.zeros_w);
+            for (int64_t j = 0; j < columns; j += L) put_sums(Vec<T>{}, zero, j);
           }
         }
       }

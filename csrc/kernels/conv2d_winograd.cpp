@@ -441,8 +441,8 @@ size_t winograd_backward_input_scratch_bytes(const Conv2dShape& s, int threads) 
   return scratch_bytes(backward_input_shape(s), threads);
 }
 void winograd_backward_input(const Exec& exec, const Conv2dShape& s, const float* dy,
-                             const float* w, float* dx) {
-  winograd(exec, backward_input_shape(s), dy, w, {}, dx);
+                             const float* w, const Epilogue<float>& epilogue, float* dx) {
+  winograd(exec, backward_input_shape(s), dy, w, epilogue, dx);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -56,6 +56,7 @@ def conv2d_backward_input(
     groups: int = 1,
     *,
     algorithm: str = "auto",
+    residual: Any | None = None,
 ) -> _Array: ...
 def conv2d_backward_weight(
     dy: Any,

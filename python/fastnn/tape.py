@@ -21,7 +21,7 @@ import numpy as np
 from .arrays import Array, elementwise
 
 Gradients: TypeAlias = "Array | tuple[Array | None, ...] | None"
-Backward: TypeAlias = Callable[[Array], Gradients]
+Backward: TypeAlias = Callable[..., Gradients]
 Edge: TypeAlias = "Node | tuple[Leaf, int] | None"
 ArrayHook: TypeAlias = Callable[[Array], Array]
 Trace: TypeAlias = Callable[[Any, Backward, "tuple[Any, ...]"], None]  # output, backward, inputs
@@ -117,11 +117,12 @@ class Leaf(Protocol):
 class Node:
     """One recorded operation."""
 
-    __slots__ = ("backward", "edges", "hooks", "order", "retain")
+    __slots__ = ("backward", "edges", "hooks", "order", "retain", "sums")
 
-    def __init__(self, backward: Backward, edges: list[Edge]) -> None:
+    def __init__(self, backward: Backward, edges: list[Edge], sums: bool) -> None:
         self.backward: Backward | None = backward
         self.edges = edges  # a leaf stands there with its version at the time
+        self.sums = sums  # whether `backward` adds to what the first edge has got so far
         self.order = next(_clock)  # inputs are made before outputs: this sorts the graph
         self.hooks: list[ArrayHook] | None = None
         self.retain: Callable[[], Leaf | None] | None = None  # a weak reference to a tensor that wants its gradient
@@ -165,9 +166,12 @@ def walk(root: Node | Leaf, dy: Array, retain_graph: bool) -> None:
                     "backward: what was saved for it is gone, because backward has run here before; "
                     "call it with retain_graph=True the first time"
                 )
-            gradients = node.backward(dy)
+            so_far = pending.get(node.edges[0]) if node.sums else None  # type: ignore[arg-type]
+            gradients = node.backward(dy) if so_far is None else node.backward(dy, so_far)
             if type(gradients) is not tuple:
                 gradients = (gradients,)  # type: ignore[assignment]
+            if so_far is not None:
+                pending[node.edges[0]], gradients = gradients[0], (None, *gradients[1:])  # type: ignore[index]
             for edge, gradient in zip(node.edges, gradients, strict=True):  # type: ignore[arg-type]
                 if edge is None or gradient is None:
                     continue

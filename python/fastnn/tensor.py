@@ -58,7 +58,7 @@ Hook: TypeAlias = "Callable[[Tensor], Tensor | None]"
 Gradient: TypeAlias = Callable[[Array], Array]
 
 
-def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
+def record(data: Array, backward: Backward, *inputs: Tensor, sums: bool = False) -> Tensor:
     """The output of an operation as a tensor, recorded on the tape where an input wants a gradient.
 
     Args:
@@ -68,6 +68,8 @@ def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
             None where that input does not require grad. It should hold on to the arrays that it needs and to nothing
             else: they live until backward has run.
         inputs: the tensors that the output depends on.
+        sums: whether `backward` takes, as an optional second argument, the gradient that has come to the first input
+            from elsewhere, and returns the sum of that and its own.
     """
     out = Tensor(data)
     if mode.grad_enabled:
@@ -77,6 +79,7 @@ def record(data: Array, backward: Backward, *inputs: Tensor) -> Tensor:
                 out._node = Node(
                     backward,
                     [(t._node or (t, t._version)) if t.requires_grad else None for t in inputs],
+                    sums,
                 )
                 if mode.trace is not None:
                     mode.trace(out, backward, inputs)

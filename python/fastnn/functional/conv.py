@@ -121,9 +121,11 @@ def _conv2d(
     b_data = None if bias is None else bias.data
     inputs, biased = (x, weight) if bias is None else (x, weight, bias), bias is not None
 
-    def backward(dy: Array) -> tuple[Array | None, ...]:
+    def backward(dy: Array, dx_so_far: Array | None = None) -> tuple[Array | None, ...]:
         dy = ops.to_channels_last(dy)
-        dx = None if x_shape is None else ops.conv2d_backward_input(dy, w_data, x_shape, *window)
+        dx = None
+        if x_shape is not None:
+            dx = ops.conv2d_backward_input(dy, w_data, x_shape, *window, residual=dx_so_far)
         dw, db = None, None
         if dw_wanted or db_wanted:
             dw, db = ops.conv2d_backward_weight(dy, x_data, w_data.shape, *window, bias=db_wanted)
@@ -133,12 +135,12 @@ def _conv2d(
     def finish(tail: Tail) -> Tensor:
         scale, shift, residual, relu = tail
         if scale is None and residual is None and not relu:
-            return record(ops.conv2d_forward(x_data, w_data, b_data, *window), backward, *inputs)
+            return record(ops.conv2d_forward(x_data, w_data, b_data, *window), backward, *inputs, sums=True)
         b = b_data if scale is None or b_data is None else elementwise(np.multiply, b_data, scale)
         b = shift if b is None else b if shift is None else elementwise(np.add, b, shift)
         added = None if residual is None else residual.data
         y = ops.conv2d_forward(x_data, w_data, b, *window, scale=scale, residual=added, relu=relu)
-        out = record(y, backward, *inputs)
+        out = record(y, backward, *inputs, sums=True)
         if residual is not None:
             out = record(y, lambda dy: (dy, dy), out, residual)
         return record(y, lambda dy: ops.relu_backward(dy, y), out) if relu else out
