@@ -9,8 +9,8 @@
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Of dy of a strip, one panel. It would reach L3 with images of few channels, of which more rows make
-// a strip (8 images, 3 -> 64 channels of 224 x 224 pixels: 11.5 ms).
+// Of dy of a strip, one panel. It would reach L3 with images of few channels, of which more rows
+// make a strip (8 images, 3 -> 64 channels of 224 x 224 pixels: 11.5 ms).
 constexpr int64_t panel_bytes = 128 << 10;
 // Up to so many panels dy is read where it lies (the same: 9.6 -> 8.9 ms).
 constexpr int64_t most_panels_in_place = 2;

@@ -4,10 +4,12 @@
 // them. For each point of transformed tiles the sum is a matrix product whose reduction runs over
 // tiles, so F(4x4, 3x3) takes 36 products where the definition has 144. A block of tiles of x and
 // dy is transformed to [point][tile][channel], its products are added to
-// sums[split][point][panel of c][k][c], and at the end the sums are transformed back. Parallel over
-// splits of the tiles, whose number depends on the shape alone, and over k. Every thread transforms
-// the x and dy that it needs itself, x perhaps again: reading what another core has just written
-// takes longer (both transformed once for all threads: 31 to 35 ms for 8,64,224 instead of 24).
+// sums[split][point][panel of c][k][c], and at the end the sums are transformed back, or where all
+// tiles are one block piece by piece, before they leave the cache (16,512,7: 8.9 ms instead
+// of 10.3). Parallel over splits of the tiles, whose number depends on the shape alone, and over k.
+// Every thread transforms the x and dy that it needs itself, x perhaps again: reading what another
+// core has just written takes longer (both transformed once for all threads: 31 to 35 ms for
+// 8,64,224 instead of 24).
 #include "conv2d.h"
 #include "winograd.h"
 
@@ -53,8 +55,9 @@ struct Plan {
   int64_t C, K;                                            // of a group
   int64_t tiles_h, tiles_w, tiles, splits, units, panels;  // units and panels of a group
   int64_t block_tiles, x_row, dy_row, x_point, dy_point;   // of a thread's transformed x and dy
+  bool one_block;
   int64_t sums_point, sums_split;
-  float* sums;
+  float* sums;       // with one block: of each thread, [point][k of a tile of products][c]
   float* bias_sums;  // [split][k]
   float* xs;
   float* dys;
@@ -74,17 +77,18 @@ struct Plan {
         x_row(row_size(C)),
         dy_row(row_size(K)),
         x_point(block_tiles * x_row + L),
-        dy_point(block_tiles * dy_row + L),
-        sums_point(panels * s.K * W + L),
-        sums_split(points * sums_point) {
+        dy_point(block_tiles * dy_row + L) {
     const auto at_least = [&] {
       return splits * s.groups * units < least_items ? least_split_tiles : split_tiles;
     };
     while (2 * splits <= most_splits && 2 * splits * at_least() <= tiles) splits *= 2;
     if (tiles == 0) splits = 0;
+    one_block = splits == 1 && tiles <= block_tiles;
+    sums_point = one_block ? tile_rows * W : panels * s.K * W + L;
+    sums_split = points * sums_point;
     const int64_t workers = min_of(threads, splits * s.groups * units);
     Pieces pieces(scratch);
-    sums = pieces.take<float>(splits * sums_split);
+    sums = pieces.take<float>((one_block ? workers : splits) * sums_split);
     bias_sums = pieces.take<float>(splits * s.K);
     xs = pieces.take<float>(workers * points * x_point);
     dys = pieces.take<float>(workers * points * dy_point);
@@ -137,11 +141,29 @@ struct Plan {
     }
   }
 
+  // c of a panel and filters k to end, at a point: the product over n transformed tiles.
+  void product(int64_t point, int64_t panel, int64_t k, int64_t end, int64_t n, const float* xt,
+               const float* dyt, float* c, bool accumulate, const Ahead<float>& ahead) const {
+    const Term reduction{0, 0, n};
+    run_tile<float>(end - k, {.a = dyt + point * dy_point + k,
+                              .a_row = 1,
+                              .a_col = dy_row,
+                              .b = xt + point * x_point + panel * W,
+                              .b_row = x_row,
+                              .terms = &reduction,
+                              .n_terms = 1,
+                              .c = c,
+                              .c_row = W,
+                              .columns = min_of(W, round_up(C, L) - panel * W),
+                              .accumulate = accumulate,
+                              .ahead = ahead.from,
+                              .ahead_step = ahead.step});
+  }
+
   // Adds the products over n transformed tiles to the sums, of which `to` is the group's first. The
   // transformed tiles come from L3: those of the next point are fetched meanwhile.
   void multiply(int64_t n, int64_t k0, int64_t k1, const float* xt, const float* dyt, float* to,
                 bool first) const {
-    const Term reduction{0, 0, n};
     const int64_t row_tiles = ceil_div(k1 - k0, tile_rows), calls = panels * row_tiles,
                   x_calls = max_of(1, calls * C / (C + k1 - k0)),
                   dy_calls = max_of(1, calls - x_calls);
@@ -151,26 +173,33 @@ struct Plan {
       for (int64_t panel = 0; panel < panels; ++panel) {
         for (int64_t i = 0; i < row_tiles; ++i, ++call) {
           const int64_t k = k0 + tile_begin(k1 - k0, row_tiles, i);
-          const auto [ahead, step] =
+          const auto ahead =
               call < x_calls
                   ? Ahead<float>::share(xt + next * x_point, 1, n * x_row, 0, call, x_calls, n)
                   : Ahead<float>::share(dyt + next * dy_point + k0, n, k1 - k0, dy_row,
                                         call - x_calls, dy_calls, n);
-          run_tile<float>(k0 + tile_begin(k1 - k0, row_tiles, i + 1) - k,
-                          {.a = dyt + point * dy_point + k,
-                           .a_row = 1,
-                           .a_col = dy_row,
-                           .b = xt + point * x_point + panel * W,
-                           .b_row = x_row,
-                           .terms = &reduction,
-                           .n_terms = 1,
-                           .c = to + point * sums_point + (panel * K + k) * W,
-                           .c_row = W,
-                           .columns = min_of(W, round_up(C, L) - panel * W),
-                           .accumulate = !first,
-                           .ahead = ahead,
-                           .ahead_step = step});
+          product(point, panel, k, k0 + tile_begin(k1 - k0, row_tiles, i + 1), n, xt, dyt,
+                  to + point * sums_point + (panel * K + k) * W, !first, ahead);
         }
+      }
+    }
+  }
+
+  // dw of filters k0 to k1 of a group, all of whose n tiles are transformed. What the next filters
+  // need at a point is fetched meanwhile.
+  void multiply_back(int64_t group, int64_t n, int64_t k0, int64_t k1, const float* xt,
+                     const float* dyt, float* products, float* dw, bool accumulate) const {
+    const int64_t row_tiles = ceil_div(k1 - k0, tile_rows);
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      for (int64_t i = 0; i < row_tiles; ++i) {
+        const int64_t k = k0 + tile_begin(k1 - k0, row_tiles, i),
+                      end = k0 + tile_begin(k1 - k0, row_tiles, i + 1);
+        for (int64_t point = 0; point < points; ++point) {
+          product(point, panel, k, end, n, xt, dyt, products + point * sums_point, false,
+                  {dyt + point * dy_point + (end < k1 ? end : k0), dy_row});
+        }
+        for (int64_t j = k; j < end; ++j)
+          transform_back(products + (j - k) * W, panel, group * K + j, dw, accumulate);
       }
     }
   }
@@ -187,9 +216,10 @@ struct Plan {
     }
   }
 
-  // The sums of a split for filters k0 to k1 of a group.
+  // The sums of a split for filters k0 to k1 of a group; with one block dw itself.
   void compute(int64_t split, int64_t group, int64_t k0, int64_t k1, const float* dy,
-               const float* x, float* xt, float* dyt) const {
+               const float* x, float* xt, float* dyt, float* products, float* dw,
+               bool accumulate) const {
     const int64_t begin = tiles * split / splits, n = tiles * (split + 1) / splits - begin;
     const int64_t blocks = ceil_div(n, block_tiles);
     for (int64_t block = 0; block < blocks; ++block) {
@@ -198,19 +228,28 @@ struct Plan {
         transform(tile, group, k0, k1, dy, x, xt + (tile - first) * x_row,
                   dyt + (tile - first) * dy_row);
       }
-      multiply(end - first, k0, k1, xt, dyt, sums + split * sums_split + group * panels * K * W,
-               block == 0);
+      if (one_block) {
+        multiply_back(group, end - first, k0, k1, xt, dyt, products, dw, accumulate);
+      } else {
+        multiply(end - first, k0, k1, xt, dyt, sums + split * sums_split + group * panels * K * W,
+                 block == 0);
+      }
       add_bias(end - first, k0, k1, dyt, bias_sums + split * s.K + group * K, block == 0);
     }
   }
 
-  // dw of filter k of all and a panel of its channels.
-  void transform_back(int64_t panel, int64_t k, float* dw, bool accumulate) const {
-    const int64_t sums_row = (k / K * panels + panel) * K + k % K;
+  // The sums of filter k of all and a panel of its channels.
+  const float* sums_of(int64_t panel, int64_t k) const {
+    return sums + ((k / K * panels + panel) * K + k % K) * W;
+  }
+
+  // dw of filter k of all and a panel of its channels, from their sums.
+  void transform_back(const float* sums_of_k, int64_t panel, int64_t k, float* dw,
+                      bool accumulate) const {
     for (int64_t c = panel * W; c < min_of(panel * W + W, C); c += L) {
       V u[points], columns[F::points][F::taps];
       for (int point = 0; point < points; ++point) {
-        const float* from = sums + point * sums_point + sums_row * W + c % W;
+        const float* from = sums_of_k + point * sums_point + c % W;
         u[point] = V{};
         for (int64_t split = 0; split < splits; ++split, from += sums_split) {
           __builtin_prefetch(from + W, 0, 2);  // of the next filter
@@ -254,13 +293,14 @@ struct Plan {
                      const int64_t stop = min_of(end, first + units);
                      compute(part / s.groups, part % s.groups, (item - first) * unit,
                              min_of((stop - first) * unit, K), dy, x,
-                             xs + thread * points * x_point, dys + thread * points * dy_point);
+                             xs + thread * points * x_point, dys + thread * points * dy_point,
+                             sums + (one_block ? thread * sums_split : 0), dw, accumulate);
                      item = stop;
                    }
                  });
     parallel_for(exec, panels * s.K, 128, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
-        transform_back(i / s.K, i % s.K, dw, accumulate);
+        if (!one_block) transform_back(sums_of(i / s.K, i % s.K), i / s.K, i % s.K, dw, accumulate);
         if (db && i < s.K) add_bias_splits(i, db, accumulate);
       }
     });
