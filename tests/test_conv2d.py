@@ -87,6 +87,10 @@ SHAPES = {
     "channel blocks": {"N": 1, "C": 450, "H": 4, "W": 3, "K": 17, "R": 3, "S": 3, "padding": (1, 1)},
     "strips of rows": {"N": 1, "C": 40, "H": 90, "W": 70, "K": 8, "R": 3, "S": 3, "padding": (1, 1)},
     "1x1, many pixels": {"N": 3, "C": 18, "H": 40, "W": 41, "K": 37, "R": 1, "S": 1},
+    "1x1, many pixels, fewer filters": {"N": 3, "C": 37, "H": 40, "W": 41, "K": 18, "R": 1, "S": 1},
+    "long rows of few channels": {"N": 2, "C": 3, "H": 9, "W": 400, "K": 41, "R": 3, "S": 3, "padding": (1, 1)},
+    "long rows, many filters": {"N": 1, "C": 2, "H": 9, "W": 400, "K": 70, "R": 3, "S": 3, "padding": (1, 1)},
+    "images of few channels": {"N": 20, "C": 1, "H": 14, "W": 15, "K": 64, "R": 3, "S": 3, "padding": (1, 1)},
     "1x1 s2, some images": {"N": 5, "C": 33, "H": 14, "W": 15, "K": 40, "R": 1, "S": 1, "stride": (2, 2)},
     "3x3 s2, splits": {"N": 9, "C": 20, "H": 13, "W": 13, "K": 35, "R": 3, "S": 3, "stride": (2, 2), "padding": (1, 1)},
     "few channels, wide bands": {

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import fastnn
+import fastnn.nn.functional as F
 import reference as ref
 from fastnn import ops
 
@@ -76,6 +78,68 @@ def test_residual_and_relu_are_what_they_are_alone(isa, shape, weight_shape, kwa
     assert_array_equal(fused, ops.relu_forward(y + residual))
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "weight_shape", "kwargs"), (CASES | WINOGRAD).values(), ids=(CASES | WINOGRAD).keys()
+)
+def test_backward_input_adds_its_residual_last(isa, shape, weight_shape, kwargs, channels_last):
+    rng = np.random.default_rng(2)
+    w = rng.standard_normal(weight_shape).astype(np.float32)
+    window = {name: value for name, value in kwargs.items() if name != "algorithm"}
+    dy_shape = ops.conv2d_output_size(np.empty(shape, np.float32), w, **window)
+    dy, residual = (rng.standard_normal(size).astype(np.float32) for size in (dy_shape, shape))
+    residual = ops.to_channels_last(residual) if channels_last else residual
+    dx = ops.conv2d_backward_input(dy, w, shape, **kwargs)
+    assert_array_equal(ops.conv2d_backward_input(dy, w, shape, **kwargs, residual=residual), dx + residual)
+
+
+class TestSeveralConvolutionsOfOneTensor:
+    """Their gradients are added by the kernels; nobody can tell."""
+
+    values = np.random.default_rng(3).standard_normal((2, 4, 6, 7), dtype=np.float32)
+    w1 = np.random.default_rng(4).standard_normal((5, 4, 1, 1), dtype=np.float32)
+    w3 = np.random.default_rng(5).standard_normal((5, 4, 3, 3), dtype=np.float32)
+
+    def gradient_of(self, branch):
+        x = fastnn.tensor(self.values, requires_grad=True)
+        branch(x * 2).sum().backward()
+        return x.grad.data
+
+    def branches(self):
+        w1, w3 = fastnn.tensor(self.w1), fastnn.tensor(self.w3)
+        return [lambda x: F.conv2d(x, w1), lambda x: x[:, :1] * 3, lambda x: F.conv2d(x, w3, padding=1)]
+
+    def test_the_gradient_is_the_sum(self):
+        alone = [self.gradient_of(branch) for branch in self.branches()]
+        for order in itertools.permutations(range(3)):
+            branches = [self.branches()[i] for i in order]
+            together = self.gradient_of(lambda x, branches=branches: sum(b(x).sum() for b in branches))
+            assert_allclose(together, sum(alone), rtol=0, atol=1e-5)
+
+    def test_twice_with_a_kept_graph(self):
+        x = fastnn.tensor(self.values, requires_grad=True)
+        loss = sum(branch(x * 2).sum() for branch in self.branches())
+        loss.backward(retain_graph=True)
+        once = x.grad.data.copy()
+        loss.backward()
+        assert_array_equal(x.grad.data, 2 * once)
+
+    def test_hooks_and_retained_gradients_see_the_sum(self):
+        x, seen = fastnn.tensor(self.values, requires_grad=True), []
+        h = x * 2
+        h.retain_grad()
+        h.register_hook(lambda dh: seen.append(dh.data.copy()))
+        sum(branch(h).sum() for branch in self.branches()).backward()
+        assert len(seen) == 1
+        assert_array_equal(seen[0], h.grad.data)
+        assert_array_equal(2 * seen[0], x.grad.data)
+
+    def test_a_leaf(self):
+        x = fastnn.tensor(self.values, requires_grad=True)
+        sum(branch(x).sum() for branch in self.branches()).backward()
+        assert_allclose(2 * x.grad.data, sum(self.gradient_of(b) for b in self.branches()), rtol=0, atol=1e-5)
+
+
 def test_relu_passes_nan():
     x = np.array([np.nan, -1, 2], np.float32).reshape(3, 1, 1, 1)
     w = np.ones((1, 1, 1, 1), np.float32)
@@ -102,3 +166,8 @@ def test_errors_say_what_is_wrong():
         ops.conv2d_forward(x, w, residual=np.ones((2, 4, 8, 9), np.float32))
     with pytest.raises(TypeError, match="conv2d_forward: residual has dtype float64, x has float32"):
         ops.conv2d_forward(x, w, residual=np.ones((2, 4, 6, 7)))
+    dy = np.ones((2, 4, 6, 7), np.float32)
+    with pytest.raises(ValueError, match=r"conv2d_backward_input: residual has shape \(2, 4, 6, 7\); expected \(2, 3"):
+        ops.conv2d_backward_input(dy, w, x.shape, residual=dy)
+    with pytest.raises(TypeError, match="conv2d_backward_input: residual has dtype float64, dy has float32"):
+        ops.conv2d_backward_input(dy, w, x.shape, residual=x.astype(np.float64))

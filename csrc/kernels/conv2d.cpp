@@ -7,6 +7,7 @@
 #include "conv2d.h"
 
 #include "epilogue.h"
+#include "row_sums.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -327,8 +328,7 @@ void backward_input(const Exec& exec, const Conv2dShape& s, const T* dy, const T
   if (by_columns<T>(s)) return columns_backward_input(exec, s, dy, w, epilogue, dx);
   for_each_residue(s, [&](const TapGrid& class_grid, int64_t first) {
     const Epilogue<T> end = part_of(epilogue, 0, first);
-    if (is_depthwise(s, sizeof(T)))
-      return depthwise_grid(exec, class_grid, dy, w, end, dx + first);
+    if (is_depthwise(s, sizeof(T))) return depthwise_grid(exec, class_grid, dy, w, end, dx + first);
     grid(exec, class_grid, dy, w, end, dx + first);
   });
 }
@@ -344,33 +344,33 @@ size_t backward_weight_scratch_bytes(const Conv2dShape& s, int threads) {
   if (is_depthwise(s, sizeof(T))) return depthwise_backward_weight_scratch_bytes(s, sizeof(T));
   if (backward_weight_algorithm<T>(s) == Conv2dAlgorithm::winograd)
     return winograd_backward_weight_scratch_bytes(s, threads);
-  const size_t sums = column_sums_scratch_bytes(s.N * s.P * s.Q, s.K, sizeof(T));
-  size_t bytes;
-  if (is_matrix_product(s)) {
-    bytes = gemm_scratch_bytes(backward_weight_gemm(pixels(s)), threads, sizeof(T));
-  } else if (gathers(s)) {
-    bytes = gathered_backward_weight_scratch_bytes(s, threads, sizeof(T));
-  } else {
-    const Neighbours wide = neighbours<T>(s);
-    Pieces pieces(nullptr);
-    if (wide.count > 1) pieces.take<T>(weight_size(wide.shape));
-    bytes = pieces.bytes() + direct_backward_weight_scratch_bytes(wide.shape, threads, sizeof(T));
+  if (is_matrix_product(s))
+    return linear_backward_weight_scratch_bytes(pixels(s), threads, sizeof(T));
+  if (gathers(s)) return gathered_backward_weight_scratch_bytes(s, threads, sizeof(T));
+  const Neighbours wide = neighbours<T>(s);
+  Pieces pieces(nullptr);
+  if (wide.count > 1) {
+    pieces.take<T>(weight_size(wide.shape));
+    pieces.take<T>(wide.shape.K);
   }
-  return bytes > sums ? bytes : sums;
+  return pieces.bytes() + direct_backward_weight_scratch_bytes(wide.shape, threads, sizeof(T));
 }
 
 template <class T>
 void direct_weight_gradient(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x, T* dw,
-                            bool accumulate) {
+                            T* db, bool accumulate) {
   if (is_matrix_product(s))
-    return gemm(exec, backward_weight_gemm(pixels(s)), dy, x, Epilogue<T>{}, dw, accumulate);
-  if (gathers(s)) return gathered_backward_weight(exec, s, dy, x, dw, accumulate);
+    return linear_backward_weight(exec, pixels(s), dy, x, dw, db, accumulate);
+  if (gathers(s)) return gathered_backward_weight(exec, s, dy, x, dw, db, accumulate);
   const Neighbours wide = neighbours<T>(s);
-  if (wide.count == 1) return direct_backward_weight(exec, s, dy, x, dw, accumulate);
+  if (wide.count == 1) return direct_backward_weight(exec, s, dy, x, dw, db, accumulate);
   Pieces pieces(exec.scratch);
-  T* const wide_dw = pieces.take<T>(weight_size(wide.shape));
-  direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw, false);
+  T *const wide_dw = pieces.take<T>(weight_size(wide.shape)), *const wide_db =
+                                                                  pieces.take<T>(wide.shape.K);
+  direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw,
+                         db ? wide_db : nullptr, false);
   narrow_gradient(exec, s, wide, wide_dw, dw, accumulate);
+  if (db) add_up(wide_db, wide.count, s.K, s.K, db, accumulate);
 }
 
 template <class T>
@@ -382,12 +382,9 @@ void backward_weight(const Exec& exec, const Conv2dShape& s, const T* dy, const 
     if (backward_weight_algorithm<T>(s) == Conv2dAlgorithm::winograd)
       return winograd_backward_weight(exec, s, dy, x, dw, db, accumulate);
   }
-  if (s.N * s.P * s.Q == 0) {
-    for (int64_t i = 0; i < weight_size(s) && !accumulate; ++i) dw[i] = 0;
-  } else {
-    direct_weight_gradient(exec, s, dy, x, dw, accumulate);
-  }
-  if (db) column_sums(exec, s.N * s.P * s.Q, s.K, dy, db, accumulate);
+  if (s.N * s.P * s.Q > 0) return direct_weight_gradient(exec, s, dy, x, dw, db, accumulate);
+  for (int64_t i = 0; i < weight_size(s) && !accumulate; ++i) dw[i] = 0;
+  for (int64_t k = 0; db && k < s.K && !accumulate; ++k) db[k] = 0;
 }
 
 template <class T>

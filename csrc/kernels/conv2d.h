@@ -78,16 +78,16 @@ void columns_backward_input(const Exec&, const Conv2dShape&, const double* dy, c
 
 size_t direct_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
-                            float* dw, bool accumulate);
+                            float* dw, float* db, bool accumulate);
 void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
-                            double* dw, bool accumulate);
+                            double* dw, double* db, bool accumulate);
 
 // The same for strides.
 size_t gathered_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void gathered_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
-                              float* dw, bool accumulate);
+                              float* dw, float* db, bool accumulate);
 void gathered_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
-                              double* dw, bool accumulate);
+                              double* dw, double* db, bool accumulate);
 
 // Winograd's algorithm, for shapes that winograd_can() takes.
 size_t winograd_forward_scratch_bytes(const Conv2dShape&, int threads);

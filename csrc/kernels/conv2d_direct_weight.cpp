@@ -100,7 +100,8 @@ struct Plan {
 
   // Adds what grid rows p0 to p1 of images n0 to n1 give to the units begin to end of a split.
   void compute(int64_t n0, int64_t n1, int64_t p0, int64_t p1, int64_t begin, int64_t end,
-               const T* dy, const T* x, int64_t split, int64_t thread, bool first) const {
+               const T* dy, const T* x, int64_t split, int64_t thread, bool with_db,
+               bool first) const {
     const int64_t image = s.H * s.W * s.C, image_stride = strip.image_stride(p1 - p0);
     T* const buffer = strips + thread * strip_size;
     T* const panel = panel_buffers + thread * panel_size;
@@ -135,6 +136,10 @@ struct Plan {
         pack(n0, n1, p0, p1, group * K + k0, min_of(W, K - k0), dy, panel);
         packed = all_panel;
       }
+      if (with_db && tap == 0 && tile == 0) {
+        sums.add_bias(split, group, k0, min_of(W, K - k0), dy + (n0 * s.P + p0) * s.Q * s.K,
+                      n_terms * s.Q, !first);
+      }
       const auto [next, step] = ahead(next_x, next_dy, n_terms, unit - begin, end - begin);
       const TileArgs<T> args{
           .a = from + r * s.dilation_h * strip.row_stride() + column * C + row,
@@ -158,12 +163,12 @@ struct Plan {
 
   // The units begin to end of a split over all of its images.
   void compute_split(int64_t split, int64_t begin, int64_t end, const T* dy, const T* x,
-                     int64_t thread) const {
+                     int64_t thread, bool with_db) const {
     const int64_t first = s.N * split / sums.splits, last = s.N * (split + 1) / sums.splits;
     for (int64_t n = first; n < last; n += images) {
       for (int64_t block = 0; block < row_blocks; ++block) {
         compute(n, min_of(n + images, last), s.P * block / row_blocks,
-                s.P * (block + 1) / row_blocks, begin, end, dy, x, split, thread,
+                s.P * (block + 1) / row_blocks, begin, end, dy, x, split, thread, with_db,
                 n == first && block == 0);
       }
     }
@@ -172,13 +177,13 @@ struct Plan {
 
 template <class T>
 void direct_backward_weight_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x,
-                               T* dw, bool accumulate) {
+                               T* dw, T* db, bool accumulate) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
   const int64_t work = s.N * s.P * s.Q * tile_rows * Plan<T>::W / plan.sums.splits;
   const auto compute = [&](int64_t split, int64_t begin, int64_t end, int64_t thread) {
-    plan.compute_split(split, begin, end, dy, x, thread);
+    plan.compute_split(split, begin, end, dy, x, thread, db != nullptr);
   };
-  plan.sums.run(exec, plan.units, 1 + 1000000 / (work + 1), compute, dw, accumulate);
+  plan.sums.run(exec, plan.units, 1 + 1000000 / (work + 1), compute, dw, db, accumulate);
 }
 
 }  // namespace
@@ -188,12 +193,12 @@ size_t direct_backward_weight_scratch_bytes(const Conv2dShape& s, int threads, s
                                                    : Plan<double>(s, threads, nullptr).bytes);
 }
 void direct_backward_weight(const Exec& exec, const Conv2dShape& s, const float* dy, const float* x,
-                            float* dw, bool accumulate) {
-  direct_backward_weight_of(exec, s, dy, x, dw, accumulate);
+                            float* dw, float* db, bool accumulate) {
+  direct_backward_weight_of(exec, s, dy, x, dw, db, accumulate);
 }
 void direct_backward_weight(const Exec& exec, const Conv2dShape& s, const double* dy,
-                            const double* x, double* dw, bool accumulate) {
-  direct_backward_weight_of(exec, s, dy, x, dw, accumulate);
+                            const double* x, double* dw, double* db, bool accumulate) {
+  direct_backward_weight_of(exec, s, dy, x, dw, db, accumulate);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -113,7 +113,7 @@ struct Plan {
 
   // Adds what a strip gives to the units begin to end of a split.
   void compute(const Strip& strip, int64_t split, int64_t begin, int64_t end, const T* dy,
-               const T* x, int64_t thread, bool accumulate) const {
+               const T* x, int64_t thread, bool with_db, bool accumulate) const {
     const Term all{0, 0, strip.rows() * s.Q};
     T *const packed = panel_buffers + thread * panels_size, *const block =
                                                                 blocks + thread * block_size;
@@ -130,6 +130,11 @@ struct Plan {
           const int64_t k = (panel0 + i) * W;
           pack(strip, group * K + k, min_of(W, K - k), dy, packed + i * all.k * W);
         }
+      }
+      if (with_db && tap == 0 && c_block == 0) {
+        const int64_t k = panel0 * W;
+        sums.add_bias(split, group, k, min_of(count * W, K - k),
+                      dy + (strip.n0 * s.P + strip.p0) * s.Q * s.K, all.k, accumulate);
       }
       const int64_t c0 = c_block * block_channels, channels = min_of(block_channels, C - c0);
       gather(strip, tap, group * C + c0, channels, x, block);
@@ -161,13 +166,13 @@ struct Plan {
 
   // The units begin to end of a split over all of its images.
   void compute_split(int64_t split, int64_t begin, int64_t end, const T* dy, const T* x,
-                     int64_t thread) const {
+                     int64_t thread, bool with_db) const {
     const int64_t first = s.N * split / sums.splits, last = s.N * (split + 1) / sums.splits;
     for (int64_t n = first; n < last; n += images) {
       for (int64_t block = 0; block < row_blocks; ++block) {
         compute(
             {n, min_of(n + images, last), s.P * block / row_blocks, s.P * (block + 1) / row_blocks},
-            split, begin, end, dy, x, thread, n > first || block > 0);
+            split, begin, end, dy, x, thread, with_db, n > first || block > 0);
       }
     }
   }
@@ -175,13 +180,13 @@ struct Plan {
 
 template <class T>
 void gathered_backward_weight_of(const Exec& exec, const Conv2dShape& s, const T* dy, const T* x,
-                                 T* dw, bool accumulate) {
+                                 T* dw, T* db, bool accumulate) {
   const Plan<T> plan(s, exec.threads, exec.scratch);
   const int64_t work = s.N * s.P * s.Q * block_channels * Plan<T>::W / plan.sums.splits;
   const auto compute = [&](int64_t split, int64_t begin, int64_t end, int64_t thread) {
-    plan.compute_split(split, begin, end, dy, x, thread);
+    plan.compute_split(split, begin, end, dy, x, thread, db != nullptr);
   };
-  plan.sums.run(exec, plan.units, 1 + 1000000 / (work + 1), compute, dw, accumulate);
+  plan.sums.run(exec, plan.units, 1 + 1000000 / (work + 1), compute, dw, db, accumulate);
 }
 
 }  // namespace
@@ -191,12 +196,12 @@ size_t gathered_backward_weight_scratch_bytes(const Conv2dShape& s, int threads,
                                                    : Plan<double>(s, threads, nullptr).bytes);
 }
 void gathered_backward_weight(const Exec& exec, const Conv2dShape& s, const float* dy,
-                              const float* x, float* dw, bool accumulate) {
-  gathered_backward_weight_of(exec, s, dy, x, dw, accumulate);
+                              const float* x, float* dw, float* db, bool accumulate) {
+  gathered_backward_weight_of(exec, s, dy, x, dw, db, accumulate);
 }
 void gathered_backward_weight(const Exec& exec, const Conv2dShape& s, const double* dy,
-                              const double* x, double* dw, bool accumulate) {
-  gathered_backward_weight_of(exec, s, dy, x, dw, accumulate);
+                              const double* x, double* dw, double* db, bool accumulate) {
+  gathered_backward_weight_of(exec, s, dy, x, dw, db, accumulate);
 }
 
 }  // namespace fastnn::FASTNN_ISA

@@ -1,10 +1,12 @@
 // Where both forms of direct backward-weight sum dw: [split][group][panel of k][tap][c][k], whole
 // panels, so that a tile's rows are input channels and its columns output channels. Splits are
 // parts of the images; how many there are depends on the shape alone, and they are added in order.
+// db is summed beside it, [split][group][k].
 #pragma once
 
 #include "conv2d.h"
 #include "pack.h"
+#include "row_sums.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
@@ -17,6 +19,7 @@ class WeightSums {
   int64_t groups_, C_, K_, RS_, panels_, size_;  // C, K, panels of a group; size of a split
   int64_t channels_;                             // unpacked together
   T* sums_ = nullptr;
+  T* bias_sums_ = nullptr;
   T* buffers_ = nullptr;  // of each thread: sums on their way into dw
 
   int64_t buffer_size() const { return channels_ * RS_ * W; }
@@ -41,6 +44,7 @@ class WeightSums {
 
   void take(Pieces& pieces, int threads) {
     sums_ = pieces.take<T>(splits * size_);
+    bias_sums_ = pieces.take<T>(splits * groups_ * K_);
     buffers_ = pieces.take<T>(threads * 2 * buffer_size());
   }
 
@@ -49,9 +53,17 @@ class WeightSums {
     return sums_ + split * size_ + (((group * panels_ + panel) * RS_ + tap) * C_ + c) * W;
   }
 
-  // Calls compute(split, begin, end, thread) for units begin to end of the splits, and writes dw.
+  // Adds (or writes) so many pixels of dy, and of those `columns` channels of a group from k on.
+  void add_bias(int64_t split, int64_t group, int64_t k, int64_t columns, const T* dy,
+                int64_t pixels, bool accumulate) const {
+    const int64_t all = groups_ * K_, at = group * K_ + k;
+    sum_rows(dy + at, pixels, all, columns, bias_sums_ + split * all + at, accumulate);
+  }
+
+  // Calls compute(split, begin, end, thread) for units begin to end of the splits, and writes dw,
+  // and db where it is not null.
   template <class Compute>
-  void run(const Exec& exec, int64_t units, int64_t grain, const Compute& compute, T* dw,
+  void run(const Exec& exec, int64_t units, int64_t grain, const Compute& compute, T* dw, T* db,
            bool accumulate) const {
     parallel_for(exec, splits * units, grain, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t item = begin; item < end;) {
@@ -63,6 +75,11 @@ class WeightSums {
     });
     add_splits(exec);
     unpack(exec, dw, accumulate);
+    if (db) {
+      parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+        add_up(bias_sums_, splits, groups_ * K_, groups_ * K_, db, accumulate);
+      });
+    }
   }
 
  private:

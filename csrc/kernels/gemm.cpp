@@ -6,6 +6,7 @@
 // their own.
 #include "epilogue.h"
 #include "pack.h"
+#include "row_sums.h"
 #include "table.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -185,13 +186,13 @@ template <class T>
 void gemm_of(const Exec& exec, const GemmShape& s, const T* a, const T* b,
              const Epilogue<T>& epilogue, T* c, bool accumulate) {
   if (s.M == 0 || s.N == 0) return;
+  if (!epilogue.more() && !epilogue.bias && has_long_reduction(s))
+    return gemm_long_reduction(exec, s, a, b, c, static_cast<T*>(nullptr), accumulate);
   if (has_few_rows(s)) {
     gemm_few_rows(exec, s, a, b, epilogue.more() ? nullptr : epilogue.bias, c, accumulate);
     if (epilogue.more()) finish(exec, s, epilogue, c);
     return;
   }
-  if (!epilogue.more() && !epilogue.bias && has_long_reduction(s))
-    return gemm_long_reduction(exec, s, a, b, c, accumulate);
   Blocked<T>(s).run(exec, a, b, epilogue, c, accumulate);
 }
 
@@ -216,47 +217,29 @@ constexpr int64_t rows_at_once(int64_t rows, int64_t cols, int64_t vector) {
 template <class T>
 void column_sums_of(const Exec& exec, int64_t all_rows, int64_t all_cols, const T* x, T* out,
                     bool accumulate) {
-  constexpr int64_t L = lanes<T>;
-  const int64_t at_once = rows_at_once(all_rows, all_cols, L);
+  const int64_t at_once = rows_at_once(all_rows, all_cols, lanes<T>);
   const int64_t rows = all_rows / at_once, cols = all_cols * at_once, blocks = sum_blocks(rows);
   T* const partial = static_cast<T*>(exec.scratch);
-  parallel_for(exec, blocks, 1 + 50000 * blocks / (rows * cols + 1),
-               [&](int64_t begin, int64_t end, int) {
-                 for (int64_t block = begin; block < end; ++block) {
-                   const int64_t row0 = rows * block / blocks, row1 = rows * (block + 1) / blocks;
-                   const auto sum_rows = [&](int64_t j, auto columns) {
-                     constexpr int count = decltype(columns)::count;
-                     Vec<T> sum[count] = {};
-                     for (int64_t i = row0; i < row1; ++i) {
-                       for (int u = 0; u < count; ++u)
-                         sum[u] += load(x + i * cols + j + u * L, columns);
-                     }
-                     for (int u = 0; u < count; ++u)
-                       store(partial + block * cols + j + u * L, sum[u], columns);
-                   };
-                   int64_t j = 0;
-                   for (; j + 4 * L <= cols; j += 4 * L) sum_rows(j, Vectors<4>{});
-                   for (; j + L <= cols; j += L) sum_rows(j, Vectors<1>{});
-                   if (j < cols) sum_rows(j, FirstLanes{cols - j});
-                 }
-               });
-  parallel_for(exec, all_cols, all_cols, [&](int64_t begin, int64_t end, int) {
-    for (int64_t j = begin; j < end; ++j) {
-      T sum = 0;
-      for (int64_t part = 0; part < blocks * at_once; ++part) sum += partial[part * all_cols + j];
-      out[j] = accumulate ? out[j] + sum : sum;
-    }
+  parallel_for(
+      exec, blocks, 1 + 50000 * blocks / (rows * cols + 1), [&](int64_t begin, int64_t end, int) {
+        for (int64_t block = begin; block < end; ++block) {
+          const int64_t row0 = rows * block / blocks, row1 = rows * (block + 1) / blocks;
+          sum_rows(x + row0 * cols, row1 - row0, cols, cols, partial + block * cols, false);
+        }
+      });
+  parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+    add_up(partial, blocks * at_once, all_cols, all_cols, out, accumulate);
   });
 }
 
 }  // namespace
 
 size_t gemm_scratch_bytes(const GemmShape& s, int threads, size_t item) {
-  if (has_few_rows(s)) return 0;
+  const size_t split =
+      has_long_reduction(s) ? gemm_long_reduction_scratch_bytes(s, threads, item) : 0;
+  if (has_few_rows(s)) return split;
   const size_t blocked =
       item == sizeof(float) ? Blocked<float>(s).bytes(threads) : Blocked<double>(s).bytes(threads);
-  if (!has_long_reduction(s)) return blocked;
-  const size_t split = gemm_long_reduction_scratch_bytes(s, threads, item);
   return blocked > split ? blocked : split;  // a product with a bias is not split
 }
 

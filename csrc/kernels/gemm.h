@@ -20,13 +20,21 @@ void gemm_few_rows(const Exec&, const GemmShape&, const float* a, const float* b
                    float* c, bool accumulate);
 void gemm_few_rows(const Exec&, const GemmShape&, const double* a, const double* b,
                    const double* bias, double* c, bool accumulate);
-// and a long reduction into a small c, which is split. Without a bias.
+// and a long reduction into a small c, which is split. Without a bias. a_sums[i] (+)= sum over k of
+// a[i][k], where it is not null; columns of a lie in one piece then.
 bool has_long_reduction(const GemmShape&);
 size_t gemm_long_reduction_scratch_bytes(const GemmShape&, int threads, size_t item);
 void gemm_long_reduction(const Exec&, const GemmShape&, const float* a, const float* b, float* c,
-                         bool accumulate);
+                         float* a_sums, bool accumulate);
 void gemm_long_reduction(const Exec&, const GemmShape&, const double* a, const double* b, double* c,
-                         bool accumulate);
+                         double* a_sums, bool accumulate);
+
+// Of a linear layer: dw (+)= dy^T x, and db, which may be null, (+)= the sums of dy over its rows.
+size_t linear_backward_weight_scratch_bytes(const LinearShape&, int threads, size_t item);
+void linear_backward_weight(const Exec&, const LinearShape&, const float* dy, const float* x,
+                            float* dw, float* db, bool accumulate);
+void linear_backward_weight(const Exec&, const LinearShape&, const double* dy, const double* x,
+                            double* dw, double* db, bool accumulate);
 
 // out[j] (+)= sum over i < rows of x[i * cols + j], in fixed blocks of rows.
 size_t column_sums_scratch_bytes(int64_t rows, int64_t cols, size_t item);
