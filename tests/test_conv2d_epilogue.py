@@ -10,6 +10,7 @@ import fastnn
 import fastnn.nn.functional as F
 import reference as ref
 from fastnn import ops
+from fastnn.tensor import record
 
 CASES = {  # x's shape, w's shape, arguments
     "1x1": ((2, 20, 9, 8), (37, 20, 1, 1), {}),
@@ -133,6 +134,32 @@ class TestSeveralConvolutionsOfOneTensor:
         assert len(seen) == 1
         assert_array_equal(seen[0], h.grad.data)
         assert_array_equal(2 * seen[0], x.grad.data)
+
+    def test_beside_any_other_operation(self):
+        """In an order in which the convolution's gradient comes last."""
+        w = fastnn.tensor(self.w3)
+        others = {
+            "max": lambda x: x.max(),
+            "mean": lambda x: x.mean(),
+            "itself": lambda x: x.sum(),
+            "transposed": lambda x: (x.permute(0, 1, 3, 2) * 2).sum(),
+            "part": lambda x: x[:, 1:3, ::2].sum(),
+        }
+        alone = self.gradient_of(lambda x: F.conv2d(x, w))
+        for name, other in others.items():
+            together = self.gradient_of(lambda x, other=other: F.conv2d(x, w).sum() + other(x))
+            assert together.dtype == np.float32
+            assert_allclose(together, alone + self.gradient_of(other), rtol=0, atol=1e-5, err_msg=name)
+
+    def test_a_gradient_of_another_dtype(self):
+        """A function that breaks the rules is not reported as the convolution's mistake."""
+        w = fastnn.tensor(self.w3)
+
+        def doubled(x):
+            return record(2 * x.data, lambda dy: 2.0 * dy.astype(np.float64), x)
+
+        together = self.gradient_of(lambda x: F.conv2d(x, w).sum() + doubled(x).sum())
+        assert_allclose(together, self.gradient_of(lambda x: F.conv2d(x, w)) + 4, rtol=0, atol=1e-5)
 
     def test_a_leaf(self):
         x = fastnn.tensor(self.values, requires_grad=True)

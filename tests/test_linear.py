@@ -19,6 +19,9 @@ SIZES = [  # N, I, O
     (128, 10, 257),
     (5, 1000, 65),
     (40, 2100, 130),
+    (5000, 130, 12),
+    (5000, 20, 40),
+    (5000, 33, 9),
 ]
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-13}
 
@@ -81,7 +84,7 @@ def test_any_sizes_and_strides(sizes, steps):
         check(got, expected, N)
 
 
-@pytest.mark.parametrize(("N", "I", "O"), [(0, 3, 4), (3, 0, 4), (3, 4, 0)])
+@pytest.mark.parametrize(("N", "I", "O"), [(0, 3, 4), (3, 0, 4), (3, 4, 0), (5000, 0, 8), (5000, 8, 0)])
 def test_empty(isa, N, I, O):
     x, w, b, dy = arrays(np.float32, N, I, O)
     assert_array_equal(ops.linear_forward(x, w, b), np.broadcast_to(b, (N, O)))
@@ -186,7 +189,9 @@ def test_not_finite_values_propagate(isa):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("N", "I", "O"), [(1, 2000, 800), (32, 500, 700), (256, 300, 200), (5000, 70, 60)])
+@pytest.mark.parametrize(
+    ("N", "I", "O"), [(1, 2000, 800), (32, 500, 700), (256, 300, 200), (5000, 70, 60), (5000, 150, 20)]
+)
 def test_same_bits_on_any_number_of_threads(isa, dtype, N, I, O):
     x, w, b, dy = arrays(dtype, N, I, O)
     before, results = ops.get_num_threads(), set()

@@ -370,7 +370,7 @@ void direct_weight_gradient(const Exec& exec, const Conv2dShape& s, const T* dy,
   direct_backward_weight({exec.threads, pieces.rest()}, wide.shape, dy, x, wide_dw,
                          db ? wide_db : nullptr, false);
   narrow_gradient(exec, s, wide, wide_dw, dw, accumulate);
-  if (db) add_up(wide_db, wide.count, s.K, s.K, db, accumulate);
+  if (db) add_up(exec, wide_db, wide.count, s.K, db, accumulate);
 }
 
 template <class T>

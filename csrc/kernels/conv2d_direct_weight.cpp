@@ -1,15 +1,15 @@
 // dw[k][c][r][s] = sum over n, p, q of dy[n][p][q][k] x[n][p stride_h + r dilation_h - pad_h]
 // [q stride_w + s dilation_w - pad_w][c]: a matrix product whose reduction runs over pixels. The
 // tile's rows are input channels (of all taps of a row at once where they lie side by side), its
-// columns output channels, packed for each strip, its terms the rows of pixels of a strip; dw is
-// summed in WeightSums. Parallel over splits of the images and over those tiles, each thread
-// walking the strips in order. 2 N P Q K C R S operations.
+// columns output channels, packed for each strip where they are many, its terms the rows of pixels
+// of a strip; dw is summed in WeightSums. Parallel over splits of the images and over those tiles,
+// each thread walking the strips in order. 2 N P Q K C R S operations.
 #include "conv2d_weight_sums.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// Of dy of a strip, one panel. It would reach L3 with images of few channels, of which more rows
+// Of dy of a strip and a panel. It would reach L3 with images of few channels, of which more rows
 // make a strip (8 images, 3 -> 64 channels of 224 x 224 pixels: 11.5 ms).
 constexpr int64_t panel_bytes = 128 << 10;
 // Up to so many panels dy is read where it lies (the same: 9.6 -> 8.9 ms).

@@ -75,11 +75,7 @@ class WeightSums {
     });
     add_splits(exec);
     unpack(exec, dw, accumulate);
-    if (db) {
-      parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
-        add_up(bias_sums_, splits, groups_ * K_, groups_ * K_, db, accumulate);
-      });
-    }
+    if (db) add_up(exec, bias_sums_, splits, groups_ * K_, db, accumulate);
   }
 
  private:

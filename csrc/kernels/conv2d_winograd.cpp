@@ -359,10 +359,10 @@ struct Plan {
         }
       }
     }
-    Place at = place(first);
-    for (int64_t tile = first; tile < first_tile(g1); ++tile, next(at)) {
+    Place at = place(first), ahead = place(first + 2);
+    for (int64_t tile = first; tile < first_tile(g1); ++tile, next(at), next(ahead)) {
       const float* const sums = m_block + (tile - first) * m_tile;
-      if (epilogue.residual) prefetch_residual(place(tile + 2), panel, epilogue.residual);
+      if (epilogue.residual) prefetch_residual(ahead, panel, epilogue.residual);
       if (epilogue.more()) {
         transform_output<true>(at, panel, sums, epilogue, y);
       } else {

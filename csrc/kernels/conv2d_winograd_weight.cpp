@@ -11,6 +11,7 @@
 // core has just written takes longer (both transformed once for all threads: 31 to 35 ms for
 // 8,64,224 instead of 24).
 #include "conv2d.h"
+#include "row_sums.h"
 #include "winograd.h"
 
 namespace fastnn::FASTNN_ISA {
@@ -207,13 +208,7 @@ struct Plan {
   // Adds n transformed tiles to the sums of dy over all pixels: row 1 of A is all ones, so point
   // (1, 1) of a tile is the sum of its pixels.
   void add_bias(int64_t n, int64_t k0, int64_t k1, const float* dyt, float* to, bool first) const {
-    for (int64_t k = k0; k < k1; k += L) {
-      const int64_t valid = min_of(L, k1 - k);
-      V sum{};
-      for (int64_t i = 0; i < n; ++i)
-        sum += load(dyt + (F::points + 1) * dy_point + i * dy_row + k);
-      store(to + k, first ? sum : load(to + k, valid) + sum, valid);
-    }
+    sum_rows(dyt + (F::points + 1) * dy_point + k0, n, dy_row, k1 - k0, to + k0, !first);
   }
 
   // The sums of a split for filters k0 to k1 of a group; with one block dw itself.
@@ -277,12 +272,6 @@ struct Plan {
     }
   }
 
-  void add_bias_splits(int64_t k, float* db, bool accumulate) const {
-    float sum = 0;
-    for (int64_t split = 0; split < splits; ++split) sum += bias_sums[split * s.K + k];
-    db[k] = accumulate ? db[k] + sum : sum;
-  }
-
   void run(const Exec& exec, const float* dy, const float* x, float* dw, float* db,
            bool accumulate) const {
     const int64_t work = tiles * C * min_of(unit, K) / max_of(1, splits);  // of an item, a point
@@ -298,12 +287,13 @@ struct Plan {
                      item = stop;
                    }
                  });
-    parallel_for(exec, panels * s.K, 128, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        if (!one_block) transform_back(sums_of(i / s.K, i % s.K), i / s.K, i % s.K, dw, accumulate);
-        if (db && i < s.K) add_bias_splits(i, db, accumulate);
-      }
-    });
+    if (!one_block) {
+      parallel_for(exec, panels * s.K, 128, [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i)
+          transform_back(sums_of(i / s.K, i % s.K), i / s.K, i % s.K, dw, accumulate);
+      });
+    }
+    if (db) add_up(exec, bias_sums, splits, s.K, db, accumulate);
   }
 };
 

@@ -227,9 +227,7 @@ void column_sums_of(const Exec& exec, int64_t all_rows, int64_t all_cols, const 
           sum_rows(x + row0 * cols, row1 - row0, cols, cols, partial + block * cols, false);
         }
       });
-  parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
-    add_up(partial, blocks * at_once, all_cols, all_cols, out, accumulate);
-  });
+  add_up(exec, partial, blocks * at_once, all_cols, out, accumulate);
 }
 
 }  // namespace

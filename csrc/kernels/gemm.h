@@ -13,8 +13,8 @@ void gemm(const Exec&, const GemmShape&, const float* a, const float* b, const E
 void gemm(const Exec&, const GemmShape&, const double* a, const double* b, const Epilogue<double>&,
           double* c, bool accumulate);
 
-// Its forms for two kinds of shapes; gemm() takes them where they apply. Few rows of a, for which
-// packing b would cost as much as the product:
+// Its forms for two kinds of shapes; gemm() takes them where they apply, the second first. Few rows
+// of a, for which packing b would cost as much as the product:
 bool has_few_rows(const GemmShape&);
 void gemm_few_rows(const Exec&, const GemmShape&, const float* a, const float* b, const float* bias,
                    float* c, bool accumulate);

@@ -3,7 +3,8 @@
 // for, each summed in a copy of c of its own; the copies are added in order at the end. Parallel
 // over splits, so that each thread reads its own part of a and b and no other. The larger of a and
 // b is read where it lies, the smaller one packed, so that an element is packed for more products:
-// where that is a, the transpose of c is computed. 2 M N K operations; reads a and b once.
+// where that is a, the transpose of c is computed. Sums over the columns of a are made where its
+// blocks are in L2. 2 M N K operations; reads a and b once.
 #include "pack.h"
 #include "row_sums.h"
 
@@ -13,9 +14,8 @@ namespace {
 constexpr int64_t block_k = 256;  // of the reduction: blocks of a and b that stay in L2
 constexpr int64_t most_splits = 16, most_sums = 512 << 10;  // most_sums: elements of all splits
 constexpr int64_t most_results = 128 << 10;                 // elements of c
-// Of c; fewer leave most lanes of the transposed product empty. (256 -> 32 channels of 56 x 56, 32
-// images: 25 ms as few rows, 7.8 as a long reduction; 256 -> 8 of 28 x 28 1.3 and 1.0; 512 -> 2 of
-// 20 x 20, 16 images, 0.2 and 0.6.)
+// Of c; fewer leave most lanes of the transposed product empty (512 -> 2 channels of 20 x 20
+// pixels, 16 images: 0.6 ms instead of 0.2).
 constexpr int64_t least_rows = 8;
 
 constexpr GemmShape transpose(const GemmShape& s) {
@@ -38,7 +38,7 @@ struct Plan {
   T* sums = nullptr;    // [split][panel][i][W]
   T* packed = nullptr;  // a panel for each thread
   int64_t a_size;
-  T* row_sums = nullptr;  // [split][i], of the given a
+  T* split_a_sums = nullptr;  // [split][i], of the given a
   size_t bytes;
 
   Plan(const GemmShape& shape, int threads, void* scratch)
@@ -52,7 +52,7 @@ struct Plan {
     Pieces pieces(scratch);
     sums = pieces.take<T>(splits * panels * s.M * W);
     packed = pieces.take<T>(threads * block_k * W);
-    row_sums = pieces.take<T>(splits * a_size);
+    split_a_sums = pieces.take<T>(splits * a_size);
     bytes = pieces.bytes();
   }
 
@@ -131,25 +131,30 @@ struct Plan {
           multiply(a + k * s.a_col, b + k * s.b_row, K, sums + split * size,
                    packed + thread * block_k * W, k > first);
           if (a_sums) {
-            sum_rows(given_a + k * a_col, K, a_col, a_size, row_sums + split * a_size, k > first);
+            sum_rows(given_a + k * a_col, K, a_col, a_size, split_a_sums + split * a_size,
+                     k > first);
           }
         }
       }
     });
     add_splits(exec, c, accumulate);
-    if (a_sums) {
-      parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
-        add_up(row_sums, splits, a_size, a_size, a_sums, accumulate);
-      });
-    }
+    if (a_sums) add_up(exec, split_a_sums, splits, a_size, a_sums, accumulate);
   }
 };
+
+// The form for few rows divides the columns of b among threads, but reads a again for each: it is
+// the faster one for few of them. Gradients of 1x1 convolutions, 2 threads: 256 -> 32 channels of
+// 100352 pixels 25 and 7.8 ms, 16 -> 56 of 65536 1.4 and 0.71, 64 -> 8 0.41 and 0.66, 128 -> 16 4.0
+// and 1.3; rows of 25088 by 1024 dot products 6.0 and 4.9, by 10 0.05 and 0.07.
+bool few_rows_are_faster(const GemmShape& s) {
+  return has_few_rows(s) && s.N < 128 && (s.M < 16 || s.b_row == 1);
+}
 
 }  // namespace
 
 bool has_long_reduction(const GemmShape& s) {
-  return s.K >= 16 * block_k && s.K >= 8 * max_of(s.M, s.N) && s.M * s.N <= most_results &&
-         s.M >= least_rows;
+  return s.M >= least_rows && s.N > 0 && s.K >= 16 * block_k && s.K >= 8 * max_of(s.M, s.N) &&
+         s.M * s.N <= most_results && !few_rows_are_faster(s);
 }
 
 size_t gemm_long_reduction_scratch_bytes(const GemmShape& s, int threads, size_t item) {

@@ -29,14 +29,16 @@ void sum_rows(const T* x, int64_t rows, int64_t stride, int64_t columns, T* out,
   if (j < columns) sum(j, FirstLanes{columns - j});
 }
 
-// out[j] (+)= sum over i < count of x[i * stride + j] for j < columns, one after the other.
+// out[j] (+)= sum over i < count of x[i * columns + j] for j < columns, one after the other.
 template <class T>
-void add_up(const T* x, int64_t count, int64_t stride, int64_t columns, T* out, bool accumulate) {
-  for (int64_t j = 0; j < columns; ++j) {
-    T sum = 0;
-    for (int64_t i = 0; i < count; ++i) sum += x[i * stride + j];
-    out[j] = accumulate ? out[j] + sum : sum;
-  }
+void add_up(const Exec& exec, const T* x, int64_t count, int64_t columns, T* out, bool accumulate) {
+  parallel_for(exec, 1, 1, [&](int64_t, int64_t, int) {
+    for (int64_t j = 0; j < columns; ++j) {
+      T sum = 0;
+      for (int64_t i = 0; i < count; ++i) sum += x[i * columns + j];
+      out[j] = accumulate ? out[j] + sum : sum;
+    }
+  });
 }
 
 }  // namespace

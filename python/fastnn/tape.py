@@ -21,7 +21,7 @@ import numpy as np
 from .arrays import Array, elementwise
 
 Gradients: TypeAlias = "Array | tuple[Array | None, ...] | None"
-Backward: TypeAlias = Callable[..., Gradients]
+Backward: TypeAlias = Callable[[Array], Gradients]
 Edge: TypeAlias = "Node | tuple[Leaf, int] | None"
 ArrayHook: TypeAlias = Callable[[Array], Array]
 Trace: TypeAlias = Callable[[Any, Backward, "tuple[Any, ...]"], None]  # output, backward, inputs
@@ -167,11 +167,14 @@ def walk(root: Node | Leaf, dy: Array, retain_graph: bool) -> None:
                     "call it with retain_graph=True the first time"
                 )
             so_far = pending.get(node.edges[0]) if node.sums else None  # type: ignore[arg-type]
-            gradients = node.backward(dy) if so_far is None else node.backward(dy, so_far)
+            if so_far is not None and so_far.dtype != dy.dtype:
+                so_far = None
+            gradients = node.backward(dy) if so_far is None else node.backward(dy, so_far)  # type: ignore[call-arg]
             if type(gradients) is not tuple:
                 gradients = (gradients,)  # type: ignore[assignment]
             if so_far is not None:
-                pending[node.edges[0]], gradients = gradients[0], (None, *gradients[1:])  # type: ignore[index]
+                pending[node.edges[0]], *others = gradients  # type: ignore
+                gradients = (None, *others)
             for edge, gradient in zip(node.edges, gradients, strict=True):  # type: ignore[arg-type]
                 if edge is None or gradient is None:
                     continue

@@ -68,8 +68,9 @@ def record(data: Array, backward: Backward, *inputs: Tensor, sums: bool = False)
             None where that input does not require grad. It should hold on to the arrays that it needs and to nothing
             else: they live until backward has run.
         inputs: the tensors that the output depends on.
-        sums: whether `backward` takes, as an optional second argument, the gradient that has come to the first input
-            from elsewhere, and returns the sum of that and its own.
+        sums: whether `backward` takes, as an optional second argument, a gradient of the first input that has come to
+            it from elsewhere, and returns the sum of that and its own instead. It is an array of any layout that
+            others may hold, too, so it is only read.
     """
     out = Tensor(data)
     if mode.grad_enabled:
@@ -524,7 +525,7 @@ class Tensor(Holder):
 
             def share(dy: Array) -> Array:
                 winners = (x == y) | (np.isnan(x) & np.isnan(y))
-                return elementwise(np.multiply, winners.astype(x.dtype), dy / np.count_nonzero(winners))
+                return elementwise(np.multiply, winners.astype(x.dtype), dy / x.dtype.type(np.count_nonzero(winners)))
 
             return record(y, share, self)
         axis = one_axis(name, dim, x.ndim)
