@@ -291,9 +291,9 @@ void bind_conv2d(py::module_& m) {
         py::arg("input_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::kw_only(),
         py::arg("algorithm") = "auto", py::arg("residual") = py::none(),
-        "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S); a residual of "
-        "the same shape\n"
-        "is added to it.");
+        "dx of shape input_size from dy (N, K, P, Q) and weight (K, C / groups, R, S), plus a "
+        "residual of\n"
+        "that shape.");
   m.def("conv2d_backward_weight", &backward_weight, py::arg("dy"), py::arg("x"),
         py::arg("weight_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1, py::arg("groups") = 1, py::arg("bias") = true, py::kw_only(),
