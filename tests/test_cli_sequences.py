@@ -256,6 +256,15 @@ def test_adding(tmp_path, capsys):
     assert [int(step) for step, _ in norms] == [1, 3, 6, 8, 10]
 
 
+def test_adding_starts_with_open_forget_gates(tmp_path):
+    out = tmp_path / "a.safetensors"
+    args = ["--steps", "5", "--items", "50", "--epochs", "1", "--hidden-size", "8", "--cell", "lstm"]
+    assert cli.main(["train", "adding", "--out", str(out), *args]) == 0
+    state = fastnn.load(out)
+    bias = next(state[name] for name in state if name.endswith("bias_ih_l0"))
+    assert np.asarray(bias)[8:16].mean() == pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("name", ["row_rnn", "row_gru", "row_lstm"])
 def test_rows(name, tmp_path, capsys):
     out = tmp_path / "r.safetensors"
