@@ -235,7 +235,7 @@ class Plan {
   }
 
  private:
-  static constexpr int64_t L = lanes<T>, line = 64 / static_cast<int64_t>(sizeof(T));
+  static constexpr int64_t L = lanes<T>;
   static constexpr int64_t half_of_l1 = 16 << 10;
   // Pixels at once, so that their sums, their x and a vector of w are in registers; more than 8
   // gain nothing.
@@ -283,7 +283,7 @@ class Plan {
         const T* const from = t.next + i * t.next_size / tiles;
         const int64_t size = t.next_size / tiles;
         if (t.next_size * static_cast<int64_t>(sizeof(T)) > half_of_l1) {
-          for (int64_t at = 0; at < size; at += line) prefetch(from + at);
+          prefetch_to_l2(from, size);
         } else {
           prefetch_to_l1(from, size);
         }

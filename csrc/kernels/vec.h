@@ -88,10 +88,14 @@ FASTNN_INLINE void store(T* p, const Vec<T>& v) {
 
 // Asks for the cache line of p in L2; any address is allowed.
 FASTNN_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
-// Asks for n elements in L1.
+// Asks for n elements in L1, or in L2.
 template <class T>
 FASTNN_INLINE void prefetch_to_l1(const T* p, int64_t n) {
   for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(p + i);
+}
+template <class T>
+FASTNN_INLINE void prefetch_to_l2(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; i += 64 / static_cast<int64_t>(sizeof(T))) prefetch(p + i);
 }
 
 // Stores past the caches; p is aligned to a vector. Needs a fence before other threads read.
