@@ -17,10 +17,12 @@ constexpr int64_t panels_per_block = 8;  // of b, packed together: 512 KB of L2
 constexpr int64_t tiles_per_block = 8;   // of a: at most
 constexpr int64_t wanted_blocks = 8;     // of rows: cut at least so many
 
-// Whether blocks of a are copied: where its rows or columns lie apart by a multiple of half a page,
-// so that they compete for the same cache sets, and are used by many panels.
+// Whether blocks of a are copied: where its rows or columns lie so far apart that they compete for
+// the same cache sets (and are used by many panels), or neither of them lies in one piece.
 bool copies_a(const GemmShape& s, size_t item) {
-  return s.a_col != 1 || (s.N >= 256 && s.a_row * static_cast<int64_t>(item) % 2048 == 0);
+  const auto bytes = [&](int64_t n) { return n * static_cast<int64_t>(item); };
+  if (s.a_col == 1) return s.N >= 256 && bytes(s.a_row) % 2048 == 0;
+  return s.a_row != 1 || bytes(s.a_col) % 512 == 0;
 }
 
 // Whether c is better written with stream() (4096 x 25088 gradients of 8 samples take 5.4 ms so,
