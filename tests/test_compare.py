@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench.compare import cases, layers, report, rounds, training, with_fastnn, worker
+from bench.compare import cases, counting, layers, report, rounds, training, with_fastnn, worker
 from bench.compare.cases import Case, Group
 from bench.compare.report import (
     Ceilings,
@@ -17,7 +17,7 @@ from bench.compare.report import (
     summaries,
 )
 
-from fastnn import models
+from fastnn import models, ops
 
 GROUPS = cases.groups(Path("nowhere"))
 
@@ -73,6 +73,42 @@ def test_costs():
     assert Case("adam", (2, 5)).cost == (0, 280)
     assert Case("max_pool2d", (1, 1, 4, 2, 2, 0)).cost == (0, 8 * 16 + 10 * 4)
     assert Case("overhead_relu").cost == (0, 0)
+
+
+def test_a_training_step_is_counted_call_by_call():
+    costs = counting.count(training.lenet5_step(with_fastnn, 2)[""])
+    products = [(6, 1, 28), (16, 6, 10)]  # filters, channels, pixels in a row of the output
+    of_convolutions = [2 * 2 * pixels**2 * filters * channels * 25 for filters, channels, pixels in products]
+    of_linear = [2 * 2 * inputs * outputs for inputs, outputs in ((400, 120), (120, 84), (84, 10))]
+    # The gradient of the images is not made.
+    assert sum(flops for flops, _ in costs) == 2 * of_convolutions[0] + 3 * of_convolutions[1] + 3 * sum(of_linear)
+    assert all(moved > 0 for _, moved in costs)
+    parameters = sum(p.numel() for p in models.lenet5().parameters())
+    assert costs[-1] == (0, 20 * parameters)  # SGD reads three arrays and writes two
+    assert ops.linear_forward.__module__ == ops.__name__  # nothing is counted any more
+
+
+def test_counting_knows_winograd_recurrence_and_what_moves_nothing():
+    x, w = np.ones((2, 16, 10, 9), np.float32), np.ones((8, 16, 3, 3), np.float32)
+    (cost,) = counting.count(lambda: ops.conv2d_forward(x, w, None, 1, 1))
+    assert cost == (2 * 36 * 2 * 3 * 3 * 8 * 16, 4 * (x.size + w.size + 2 * 8 * 90))
+    dy = np.ones((2, 8, 5, 5), np.float32)
+    (cost,) = counting.count(lambda: ops.conv2d_backward_input(dy, w, x.shape, 2, 1))
+    assert cost[0] == 2 * dy.size * 16 * 9
+    last = ops.to_channels_last(x)
+    assert counting.count(lambda: ops.to_channels_last(last)) == ()
+    assert counting.count(lambda: ops.to_channels_last(x)) == ((0, 8 * x.size),)
+    weights = np.ones((12, 5), np.float32), np.ones((12, 3), np.float32)
+    (cost,) = counting.count(lambda: ops.lstm_forward(np.ones((7, 2, 5), np.float32), None, None, *weights))
+    assert cost[0] == 2 * 14 * 12 * 8
+
+
+def test_counted_parts_follow_each_other():
+    step = Result(Case("lenet5_step", (2,)), 4.0, {"": 8.0}, counted=((1e9, 0.0), (0.0, 2e9)))
+    limits = Ceilings(gflops=1.0, gbs=2.0)
+    assert step.share(limits) == 0.5
+    assert step.highest_ratio(limits) == 4.0
+    assert step.best_of(step).share(limits) == 0.5
 
 
 def test_geometric_mean():

@@ -34,13 +34,17 @@ class Ceilings:
 
 @dataclass
 class Result:
-    """Best times of a case in seconds, or why there are none."""
+    """Best times of a case in seconds, or why there are none.
+
+    `counted` are operations and bytes of what follows each other in the case, where they were counted as it ran.
+    """
 
     case: Case
     fastnn: float = math.nan
     peers: dict[str, float] = field(default_factory=dict)
     problem: str = ""
     failed: bool = False
+    counted: tuple[tuple[float, float], ...] = ()
 
     @property
     def best_peer(self) -> str:
@@ -54,7 +58,7 @@ class Result:
 
     def share(self, ceilings: Ceilings | None) -> float:
         """The speed of fastnn in terms of the ceiling that bounds the case; NaN where that is not known."""
-        bound = ceilings.seconds(self.case.cost) if ceilings else 0.0
+        bound = sum(map(ceilings.seconds, self.counted or (self.case.cost,))) if ceilings else 0.0
         return bound / self.fastnn if bound else math.nan
 
     def highest_ratio(self, ceilings: Ceilings | None) -> float:
@@ -72,7 +76,7 @@ class Result:
         if other.problem:
             return other
         peers = {way: min(took, other.peers[way]) for way, took in self.peers.items()}
-        return Result(self.case, min(self.fastnn, other.fastnn), peers)
+        return Result(self.case, min(self.fastnn, other.fastnn), peers, counted=self.counted)
 
     def cells(self, ceilings: Ceilings | None = None) -> tuple[str, ...]:
         """The row of the table."""

@@ -19,6 +19,7 @@ def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: flo
     result = Result(case)
     try:
         ours = fastnn.call("build", case.op, case.args)[""]
+        result.counted = fastnn.call("costs")
         for way, theirs in torch.call("build", case.op, case.args).items():
             difference = _difference(ours, theirs, case.tolerances)
             if difference:

@@ -8,7 +8,7 @@ from typing import Any
 import fastnn as api
 from fastnn import models, ops
 
-from . import inputs
+from . import counting, inputs
 from .inputs import Ways
 
 
@@ -62,6 +62,10 @@ def memory() -> dict[str, int]:
     """The allocator's counters of bytes and blocks."""
     stats = ops.memory_stats()
     return {key: stats[key] for key in ("live_bytes", "cached_bytes", "peak_bytes", "system_blocks")}
+
+
+# Operations and bytes of what a run calls.
+count = counting.count
 
 
 def release() -> None:

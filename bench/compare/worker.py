@@ -96,6 +96,10 @@ class _Server:
         self.ways = ways
         return samples
 
+    def costs(self) -> tuple[tuple[float, float], ...]:
+        """Operations and bytes of a training step of fastnn, call by call; nothing for other cases."""
+        return next((self.lib.count(run) for run in self.ways.values() if hasattr(run, "check")), ())
+
     def time(self, ways: list[str], seconds: float) -> dict[str, float]:
         """The best time of each of these ways, over about so many seconds each."""
         return {name: _best_seconds(self.ways[name], seconds) for name in ways}
