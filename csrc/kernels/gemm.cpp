@@ -16,6 +16,7 @@ constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, rows 
 constexpr int64_t panels_per_block = 8;  // of b, packed together: 512 KB of L2
 constexpr int64_t tiles_per_block = 8;   // of a: at most
 constexpr int64_t wanted_blocks = 8;     // of rows: cut at least so many
+constexpr int64_t rows_ahead = 4;        // of b, fetched while it is packed
 
 // Whether blocks of a are copied: where its rows or columns lie so far apart that they compete for
 // the same cache sets (and are used by many panels), or neither of them lies in one piece.
@@ -124,11 +125,24 @@ struct Blocked {
     }
   }
 
-  // The panels of b from column j on, rows k0 to k0 + K.
+  // The panels of b from column j on, rows k0 to k0 + K. Rows that lie in one piece are packed one
+  // by one into all whole panels: panel by panel the memory would be read in short pieces, far
+  // apart (1024^3 10.3 -> 10.0 ms, 1536^3 35.2 -> 33.9).
   void pack(const T* b, int64_t j, int64_t columns, int64_t k0, int64_t K, T* packed) const {
-    for (int64_t p = 0; p * W < columns; ++p) {
-      pack_panel(b + k0 * s.b_row + (j + p * W) * s.b_col, s.b_row, s.b_col, K,
-                 min_of(W, columns - p * W), packed + p * W * K);
+    const T* const from = b + k0 * s.b_row + j * s.b_col;
+    const int64_t whole = s.b_col == 1 ? columns / W : 0;
+    for (int64_t k = 0; whole > 0 && k < K; ++k) {
+      const T* const row = from + k * s.b_row;
+      const T* const ahead = from + min_of(k + rows_ahead, K - 1) * s.b_row;
+      for (int64_t p = 0; p < whole; ++p) {
+        prefetch_to_l1(ahead + p * W, W);
+        for (int64_t i = 0; i < W; i += L)
+          store(packed + (p * K + k) * W + i, load(row + p * W + i));
+      }
+    }
+    for (int64_t p = whole; p * W < columns; ++p) {
+      pack_panel(from + p * W * s.b_col, s.b_row, s.b_col, K, min_of(W, columns - p * W),
+                 packed + p * W * K);
     }
   }
 
