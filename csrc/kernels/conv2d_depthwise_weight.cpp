@@ -125,6 +125,7 @@ class Plan {
     const bool few_sets = apart % (s.stride_w == 1 ? 2048 : 1024) == 0;
     most_pixels = few_sets ? 8 : 64;
     most_vectors = few_sets ? 8 : 1;
+    // In an L1 of 64 sets of 8 lines.
     const int64_t pixel_lines = s.C * static_cast<int64_t>(sizeof(T)) / 64;
     const int64_t l1_sets = 64 / min_of(64, max_of(1, pixel_lines & -pixel_lines));
     rows_fit_l1 = (s.R + s.stride_h + 1) * s.W <= 8 * l1_sets;
@@ -260,9 +261,9 @@ class Plan {
   // The part of the rows to come, of dy and of x, that the same vectors will need: of the one after
   // the next to L2, of the next one to L1 where the vectors of a few rows have room there, so far
   // apart as they are. (3 x 3, 144 channels of 56 x 56: without 3.0 ms, next row to L1 1.7, to L2
-  // 3.0, Zen 5; next row to L1 7.6, both 3.3, Zen 4. 128 channels: 4.4 next row to L1, 4.2
-  // both, 3.3 L2 alone.) Where a vector takes less than its width from x, what there is to wait for
-  // is short. Inlined, because GCC takes a call that only prefetches for one without effect.
+  // 3.0, Zen 5; next row to L1 7.6, both 3.3, Zen 4. 128 channels: next row to L1 4.4, both 4.2, L2
+  // alone 3.3.) Where a vector takes less than its width from x, what there is to wait for is
+  // short. Inlined, because GCC takes a call that only prefetches for one without effect.
   FASTNN_INLINE void prefetch_rows(int64_t row, Range pixels, int64_t v0, int64_t v1, const T* dy,
                                    const T* x) const {
     if (sides != Sides::equal || row + 2 >= s.N * s.P) return;
