@@ -50,6 +50,18 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 };
 
+// How long a thread that waits for its team looks before it sleeps: some 100 microseconds.
+constexpr int most_spins = 10000;
+
+// Between two looks at what another thread will write.
+void relax() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");
+#endif
+}
+
 int affinity_cpus() {
 #if defined(__linux__)
   cpu_set_t set;
@@ -205,27 +217,38 @@ void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body,
   body(context, 0, n, 0);
 }
 
+void TeamBarrier::wait(int count) noexcept {
+  static const int cpus = affinity_cpus();
+  const int round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    round_.notify_all();
+    return;
+  }
+  for (int spins = count > cpus ? 0 : most_spins; spins > 0; --spins) {
+    if (round_.load(std::memory_order_acquire) != round) return;
+    relax();
+  }
+  round_.wait(round, std::memory_order_acquire);
+}
+
 void parallel_team(int threads, TeamBody body, void* context) noexcept {
+  TeamBarrier barrier;
 #ifdef _OPENMP
   if (threads > 1 && !forked) {
     used_openmp = true;
 #pragma omp parallel num_threads(threads)
     {
       const FlushDenormals flush;
-      body(context, omp_get_thread_num(), omp_get_num_threads());
+      body(context, omp_get_thread_num(), omp_get_num_threads(), barrier);
     }
     return;
   }
 #endif
   static_cast<void>(threads);
   const FlushDenormals flush;
-  body(context, 0, 1);
-}
-
-void team_barrier() noexcept {
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
+  body(context, 0, 1, barrier);
 }
 
 }  // namespace fastnn

@@ -1,6 +1,7 @@
 // Threads: how many, and the one loop that uses them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -19,12 +20,22 @@ using RangeBody = void (*)(void* context, int64_t begin, int64_t end, int thread
 // must not let its result depend on how the range was cut.
 void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body, void* context) noexcept;
 
-// Calls body(context, thread, count) on `count` threads at the same time, at most `threads`, which
-// may meet in team_barrier(). Denormals as above; the result must not depend on `count`.
-using TeamBody = void (*)(void* context, int thread, int count);
+// Where the threads of a team meet, many times in a millisecond: OpenMP's own barrier enters the
+// kernel each time.
+class TeamBarrier {
+ public:
+  // Returns when all `count` threads of the team have called it.
+  void wait(int count) noexcept;
+
+ private:
+  alignas(64) std::atomic<int> arrived_{0};
+  alignas(64) std::atomic<int> round_{0};
+};
+
+// Calls body(context, thread, count, barrier) on `count` threads at the same time, at most
+// `threads`. Denormals as above; the result must not depend on `count`.
+using TeamBody = void (*)(void* context, int thread, int count, TeamBarrier& barrier);
 void parallel_team(int threads, TeamBody body, void* context) noexcept;
-// Returns when all threads of the team have called it. Only for teams of several.
-void team_barrier() noexcept;
 
 // How num_threads() came about, for `fastnn info`.
 struct ThreadReport {

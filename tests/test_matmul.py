@@ -55,6 +55,7 @@ def matrices(dtype, a_shape, b_shape, seed=0):
         (130, 1, 70),
         (9, 70, 4100),  # few rows: dot products in blocks, strips of b in place
         (57, 530, 200),
+        *((m, 1100, 70) for m in (1, 2, 3, 4)),  # several panels at once
         (56, 600, 130),
         (100, 300, 1030),  # two blocks of the reduction
         (70, 257, 512),  # rows of a that compete for cache sets

@@ -206,7 +206,7 @@ def test_any_sizes_and_strides(data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sizes", [(40,) * 4, (40, 33, 20, 1)])
+@pytest.mark.parametrize("sizes", [(40,) * 4, (40, 33, 20, 1), (4, 3, 2, 1)])
 def test_threads_do_not_change_bits(isa, threads, kind, sizes):
     layer = Layer(kind, sizes, 70, 150, np.float32)
     ops.set_num_threads(1)

@@ -134,8 +134,10 @@ void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, cons
         const Term all{0, 0, min_of(height, s.K - k0)};
         const T *const a_strip = a + k0 * s.a_col, *const b_strip = b + k0 * s.b_row;
         const T* ahead = b_strip + all.k * s.b_row + j0;
-        for (int64_t j = j0; j < j1; j += W) {
-          for (int64_t t = 0; t < tiles; ++t, ahead += L) {
+        const int64_t most = panels_at_once(s.M);
+        for (int64_t j = j0, panels; j < j1; j += panels * W) {
+          panels = j + most * W <= j1 ? most : 1;
+          for (int64_t t = 0; t < tiles; ++t, ahead += L * panels) {
             const int64_t row = tile_begin(s.M, tiles, t);
             const TileArgs<T> args{.a = a_strip + row * s.a_row,
                                    .a_row = s.a_row,
@@ -150,7 +152,10 @@ void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, cons
                                    .accumulate = accumulate || k0 > 0,
                                    .end = {.bias = bias && k0 == 0 ? bias + j : nullptr},
                                    .ahead = ahead,
-                                   .ahead_step = s.b_row};
+                                   .ahead_step = s.b_row,
+                                   .panels = panels,
+                                   .b_panel = W,
+                                   .c_panel = W};
             const int64_t rows = tile_begin(s.M, tiles, t + 1) - row;
             run_tile<T>(rows, args,
                         args.columns % L == 0 ? TileForm::general : TileForm::partial_b);

@@ -20,13 +20,13 @@ struct GruForwardCell {
   const T* bias_m;
 
   const T* bias(int64_t u) const { return bias_m ? bias_m + u : nullptr; }
-  void activate(const SumsTile<T>& t, const T* before, int64_t before_row, T* h,
-                int64_t h_row) const {
+  void activate(const SumsTile<T>& t, const T* before, int64_t before_row,
+                const NewState<T>& to) const {
     for_each_vector<T>(
         t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
           const Vec<T> r = sigmoid<T>(t.at(0, k, j, part)), z = sigmoid<T>(t.at(1, k, j, part)),
                        m = t.at(3, k, j, part), n = tanh<T>(fma(r, m, t.at(2, k, j, part)));
-          store(h + k * h_row + j, fma(z, load(before + k * before_row + j, part) - n, n), part);
+          to.put(k, j, fma(z, load(before + k * before_row + j, part) - n, n), part);
           if (gates) {
             T* const gate = gates + (t.row + k) * 4 * H + t.u + j;
             store(gate, r, part);

@@ -18,7 +18,7 @@ struct LstmForwardCell {
   T *gates, *c, *cells;  // c: the running state; gates and cells: all of them, null at inference
 
   static const T* bias(int64_t) { return nullptr; }
-  void activate(const SumsTile<T>& t, const T*, int64_t, T* h, int64_t h_row) const {
+  void activate(const SumsTile<T>& t, const T*, int64_t, const NewState<T>& to) const {
     for_each_vector<T>(
         t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
           T* const state = c + (t.n + k) * H + t.u + j;
@@ -26,7 +26,7 @@ struct LstmForwardCell {
                        g = tanh<T>(t.at(2, k, j, part)), o = sigmoid<T>(t.at(3, k, j, part));
           const Vec<T> next = fma(f, load(state, part), i * g);
           store(state, next, part);
-          store(h + k * h_row + j, o * tanh<T>(next), part);
+          to.put(k, j, o * tanh<T>(next), part);
           if (gates) {
             const int64_t row = t.row + k;
             T* const gate = gates + row * 4 * H + t.u + j;

@@ -37,11 +37,12 @@ void parallel_elements(const Exec& exec, int64_t n, const Body& body) {
 // One of the threads that run a body together. A share of n items is a contiguous range.
 struct Team {
   int thread, count;
+  TeamBarrier& barrier;
   int64_t begin(int64_t n) const { return n * thread / count; }
   int64_t end(int64_t n) const { return n * (thread + 1) / count; }
   // Until all have come here.
   void wait() const {
-    if (count > 1) team_barrier();
+    if (count > 1) barrier.wait(count);
   }
 };
 
@@ -50,8 +51,8 @@ template <class Body>
 void parallel_team(int threads, const Body& body) {
   fastnn::parallel_team(
       threads,
-      [](void* context, int thread, int count) {
-        (*static_cast<const Body*>(context))(Team{thread, count});
+      [](void* context, int thread, int count, TeamBarrier& barrier) {
+        (*static_cast<const Body*>(context))(Team{thread, count, barrier});
       },
       const_cast<Body*>(&body));
 }

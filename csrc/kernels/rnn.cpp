@@ -14,12 +14,12 @@ struct RnnForwardCell {
   bool relu;
 
   static const T* bias(int64_t) { return nullptr; }
-  void activate(const SumsTile<T>& t, const T*, int64_t, T* h, int64_t h_row) const {
-    for_each_vector<T>(
-        t.rows, 0, t.units, [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
-          const Vec<T> v = t.at(0, k, j, part);
-          store(h + k * h_row + j, relu ? (v <= Vec<T>{} ? Vec<T>{} : v) : tanh<T>(v), part);
-        });
+  void activate(const SumsTile<T>& t, const T*, int64_t, const NewState<T>& to) const {
+    for_each_vector<T>(t.rows, 0, t.units,
+                       [&](int64_t k, int64_t j, auto part) FASTNN_INLINE_LAMBDA {
+                         const Vec<T> v = t.at(0, k, j, part);
+                         to.put(k, j, relu ? (v <= Vec<T>{} ? Vec<T>{} : v) : tanh<T>(v), part);
+                       });
   }
 };
 

@@ -111,6 +111,76 @@ void tile(const TileArgs<T>& t) {
   }
 }
 
+// MR rows by NP panels.
+template <class T, int NP, int MR>
+void tile_of_panels(const TileArgs<T>& t) {
+  using V = Vec<T>;
+  constexpr int64_t L = lanes<T>;
+  constexpr int NV = tile_vectors;
+  const T* ahead = t.ahead ? t.ahead : t.a;
+  V acc[MR][NP][NV];
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+    for (int p = 0; p < NP; ++p) {
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; ++j) acc[i][p][j] = V{};
+    }
+  }
+  for (const Term *term = t.terms, *end = t.terms + t.n_terms; term != end; ++term) {
+    const T* a = t.a + term->a;
+    const T* b[NP];
+#pragma GCC unroll 4
+    for (int p = 0; p < NP; ++p) b[p] = t.b + p * t.b_panel + term->b;
+    for (int64_t k = term->k; k > 0; --k) {
+      prefetch(ahead);
+      ahead += t.ahead_step;
+      V av[MR];
+#pragma GCC unroll 8
+      for (int i = 0; i < MR; ++i) av[i] = splat(a[i * t.a_row]);
+#pragma GCC unroll 4
+      for (int p = 0; p < NP; ++p) {
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; ++j) {
+          const V bv = load(b[p] + j * L);
+#pragma GCC unroll 8
+          for (int i = 0; i < MR; ++i) acc[i][p][j] = fma(av[i], bv, acc[i][p][j]);
+        }
+        b[p] += t.b_row;
+      }
+      a += t.a_col;
+    }
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < NP; ++p) {
+#pragma GCC unroll 2
+    for (int j = 0; j < NV; ++j) {
+      const int64_t at = p * t.c_panel + j * L, valid = max_of(0, t.columns - j * L);
+      const auto put = [&](auto part) FASTNN_INLINE_LAMBDA {
+        const V bias = t.end.bias ? load(t.end.bias + at, part) : V{};
+#pragma GCC unroll 8
+        for (int i = 0; i < MR; ++i) {
+          T* const c = t.c + at + i * t.c_row;
+          store(c, (t.accumulate ? load(c, part) + acc[i][p][j] : acc[i][p][j]) + bias, part);
+        }
+      };
+      if (valid >= L) {  // what is stored in lanes is not read back before it has left the store buffer
+        put(Vectors<1>{});
+      } else {
+        put(FirstLanes{valid});
+      }
+    }
+  }
+}
+
+template <class T, int NP, int MR>
+void run_panels(int64_t rows, const TileArgs<T>& t) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return run_panels<T, NP, MR - 1>(rows, t);
+  }
+  tile_of_panels<T, NP, MR>(t);
+}
+
 template <class T, TileForm form, int NV, int MR = tile_rows>
 void run_rows(int64_t rows, const TileArgs<T>& t) {
   if constexpr (MR > 1) {
@@ -132,6 +202,8 @@ void run_form(int64_t rows, const TileArgs<T>& t) {
 
 template <class T>
 void run_tile(int64_t rows, const TileArgs<T>& t, TileForm form) {
+  if (t.panels == 4) return run_panels<T, 4, panel_rows / 4>(rows, t);
+  if (t.panels == 2) return run_panels<T, 2, panel_rows / 2>(rows, t);
   switch (form) {
     case TileForm::general:
       return run_form<T, TileForm::general>(rows, t);

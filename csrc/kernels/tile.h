@@ -45,12 +45,22 @@ struct TileArgs {
   // pixels: 545 GFLOP/s with it, 464 to 405 without.
   const T* ahead = nullptr;
   int64_t ahead_step = 0;
+  // So many panels of b at once, 1, 2 or 4 and at most panels_at_once(): their distance in b, and
+  // in c and the bias. Several end with their sums, or a bias.
+  int64_t panels = 1, b_panel = 0, c_panel = 0;
 };
 
 // The ways to make the same sums. partial_b: rows of b end with the last valid column (b is not a
 // zero-padded panel); without an epilogue but a bias. long_rows: for long reductions over rows of a
 // that lie far apart, as in direct convolution.
 enum class TileForm : int { general, partial_b, long_rows };
+
+// Few rows by one panel are fewer sums than there are fmas on their way, so a tile may have several
+// panels at once, which fill half of the registers with sums.
+constexpr int panel_rows = vector_registers / 2 / tile_vectors;  // those of all panels together
+constexpr int64_t panels_at_once(int64_t rows) {
+  return rows <= panel_rows / 4 ? 4 : rows <= panel_rows / 2 ? 2 : 1;
+}
 
 // The tile of `rows` (1 to tile_rows) by t.columns (1 to panel_width).
 template <class T>
