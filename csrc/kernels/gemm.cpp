@@ -13,8 +13,8 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, rows of 14 x KC 28 KB
-constexpr int64_t panels_per_block = 8;  // of b, packed together: 512 KB of L2
-constexpr int64_t tiles_per_block = 8;   // of a: at most
+constexpr int64_t panels_per_block = vector_registers == 32 ? 8 : 16;  // of b, packed together: 512 KB of L2
+constexpr int64_t tiles_per_block = vector_registers == 32 ? 8 : 16;   // of a: at most
 constexpr int64_t wanted_blocks = 8;     // of rows: cut at least so many
 constexpr int64_t rows_ahead = 4;        // of b, fetched while it is packed
 
@@ -91,7 +91,10 @@ struct Blocked {
   // than a cache line.
   Ahead<T> ahead(const T* a, int64_t rows, int64_t K, int64_t call, int64_t calls) const {
     if (s.a_col == 1) return Ahead<T>::share(a, rows, K, s.a_row, call, calls, max_of(1, K));
-    return Ahead<T>::share(a, K, rows, s.a_col, call, calls, max_of(1, K));
+    constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t lines = ceil_div(rows, line), mine = call * lines / calls;
+    if (call > 0 && mine == (call - 1) * lines / calls) return {nullptr, 0};
+    return {a + mine * line, s.a_col};
   }
 
   // Adds (or writes) the product of the tiles begin to end, whose rows are `block`, with the packed
