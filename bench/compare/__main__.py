@@ -1,4 +1,4 @@
-"""The command line: rounds of both libraries in turn, the best time of each, and their ratio."""
+"""The command line: rounds of the libraries in turn, the best time of each, and their ratio."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .rounds import compare
 from .worker import Unsupported, Worker
 
 LIBRARIES = {"fastnn": "pip install .", "torch": "pip install '.[bench]'"}  # and where to get them
+MORE_PEERS = {"onnxruntime": ("onnx", "onnxruntime")}  # left out where one of these is not installed
 FASTNN_BENCH = Path("build/bench/bench/fastnn_bench")
 MEMORY = "memory"
 STEADY_STATE = (128, 50, 200)  # batch size, steps of warm-up, measured steps
@@ -45,7 +46,7 @@ def _measure(
         earlier = measured[group.name][1] if sweep else [None] * len(group.cases)
         results = []
         for case, best in zip(group.cases, earlier, strict=True):
-            result = compare(case, *workers, arguments.rounds, arguments.seconds).best_of(best)
+            result = compare(case, workers[0], workers[1:], arguments.rounds, arguments.seconds).best_of(best)
             results.append(result)
             cells = result.cells(limits)
             print(f"{cells[0]:<48} {cells[1]}" if result.problem else LINE(*cells), flush=True)
@@ -182,6 +183,11 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
+def _more_peers() -> list[str]:
+    """The other peers that are installed."""
+    return [peer for peer, needs in MORE_PEERS.items() if all(map(importlib.util.find_spec, needs))]
+
+
 def _chosen(arguments: argparse.Namespace) -> list[Group]:
     found = []
     for group in groups(arguments.data):
@@ -215,7 +221,7 @@ def main() -> int:
     for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # threads that spin for ever would disturb the other library
         os.environ.pop(variable, None)
     try:
-        workers = [Worker(library, arguments.threads) for library in LIBRARIES]
+        workers = [Worker(library, arguments.threads) for library in (*LIBRARIES, *_more_peers())]
     except RuntimeError as error:
         print(f"bench.compare could not start: {error}", file=sys.stderr)
         return 2

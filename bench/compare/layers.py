@@ -212,11 +212,16 @@ def bce_with_logits_loss(lib: ModuleType, n: int) -> Ways:
     return _loss(lib, lib.api.nn.BCEWithLogitsLoss(), 4 * inputs.uniform(1, n), target)
 
 
+def recurrent_weights(shapes: dict[str, tuple[int, ...]], H: int) -> dict[str, Array]:
+    """The parameters of a recurrent layer of H units, by their names in PyTorch."""
+    return {n: inputs.uniform(zlib.crc32(n.encode()), *s) / np.float32(H**0.5) for n, s in shapes.items()}
+
+
 def _recurrent(kind: str, training: bool) -> Callable[..., Ways]:
     def ways(lib: ModuleType, T: int, N: int, I: int, H: int, layers: int = 1, directions: int = 1) -> Ways:
         layer = getattr(lib.api.nn, kind)(I, H, layers, bidirectional=directions == 2)
         shapes = {name: tuple(value.shape) for name, value in layer.state_dict().items()}
-        lib.load(layer, {n: inputs.uniform(zlib.crc32(n.encode()), *s) / np.float32(H**0.5) for n, s in shapes.items()})
+        lib.load(layer, recurrent_weights(shapes, H))
         x, dy = lib.tensor(inputs.uniform(1, T, N, I)), lib.tensor(inputs.uniform(2, T, N, directions * H))
         leaves = [x, *layer.parameters()]
 

@@ -28,7 +28,7 @@ def save(file: Path, summaries: list[Summary], title: str) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("time of PyTorch's fastest way / time of fastnn; bar: geometric mean, dot: case, line: target")
+    axes.set_xlabel("time of the peer's fastest way / time of fastnn; bar: geometric mean, dot: case, line: target")
     axes.set_title(title, fontsize=8)
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(file, dpi=150)

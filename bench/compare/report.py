@@ -9,7 +9,7 @@ from typing import Any
 
 from .cases import Case, Group
 
-COLUMNS = ("case", "fastnn", "PyTorch", "its best way", "PyTorch / fastnn", "of the ceiling")
+COLUMNS = ("case", "fastnn", "peer", "its best way", "peer / fastnn", "of the ceiling")
 SUMMARY_COLUMNS = (
     "group", "cases", "geometric mean", "wanted", "worst", "wanted", "the worst case", "reached", "at the ceilings",
 )  # fmt: skip
@@ -48,12 +48,12 @@ class Result:
 
     @property
     def best_peer(self) -> str:
-        """The fastest way in PyTorch."""
+        """The fastest way in PyTorch, or in another peer."""
         return min(self.peers, key=lambda way: self.peers[way])
 
     @property
     def ratio(self) -> float:
-        """How many times faster fastnn is than the fastest way in PyTorch."""
+        """How many times faster fastnn is than that."""
         return self.peers[self.best_peer] / self.fastnn
 
     def share(self, ceilings: Ceilings | None) -> float:
@@ -92,7 +92,7 @@ class Result:
             return {"name": self.case.name, "problem": self.problem}
         share = self.share(ceilings)
         known = {} if math.isnan(share) else {"share_of_ceiling": share}
-        return {"name": self.case.name, "fastnn": self.fastnn, "pytorch": self.peers, "ratio": self.ratio, **known}
+        return {"name": self.case.name, "fastnn": self.fastnn, "peers": self.peers, "ratio": self.ratio, **known}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A case in both libraries: first the check that they compute the same, then rounds in turn, the best time of each."""
+"""A case in all libraries: first the check that they compute the same, then rounds in turn, the best time of each."""
 
 from __future__ import annotations
 
@@ -14,28 +14,40 @@ MIN_ROUNDS, MAX_SECONDS = 3, 5.0  # after so many rounds a case ends that has ta
 HOPELESS = 1.5  # a way so many times slower than the best one drops out after a round
 
 
-def compare(case: Case, fastnn: Worker, torch: Worker, rounds: int, seconds: float) -> Result:
-    """Checks that both compute the same and times them in turn."""
+def compare(case: Case, fastnn: Worker, peers: list[Worker], rounds: int, seconds: float) -> Result:
+    """Checks that fastnn and the peers that know the case compute the same and times them in turn."""
     result = Result(case)
+    ways: dict[Worker, list[str]] = {}
     try:
         ours = fastnn.call("build", case.op, case.args)[""]
         result.counted = fastnn.call("costs")
-        for way, theirs in torch.call("build", case.op, case.args).items():
-            difference = _difference(ours, theirs, case.tolerances)
-            if difference:
-                return Result(case, problem=f"MISMATCH with PyTorch {way}: {difference}", failed=True)
-            result.peers[way] = np.inf
+        unsupported = []
+        for peer in peers:
+            try:
+                built = peer.call("build", case.op, case.args)
+            except Unsupported as reason:
+                unsupported.append(reason)
+                continue
+            ways[peer] = list(built)
+            for way, theirs in built.items():
+                difference = _difference(ours, theirs, case.tolerances)
+                if difference:
+                    return Result(case, problem=f"MISMATCH with {peer.version} {way}: {difference}", failed=True)
+                result.peers[way] = np.inf
+        if not ways:
+            raise unsupported[0]
         start = time.monotonic()
         for done in range(min(rounds, case.max_rounds)):
             if done >= MIN_ROUNDS and time.monotonic() - start > MAX_SECONDS:
                 break
             result.fastnn = np.fmin(result.fastnn, fastnn.call("time", [""], seconds)[""]).item()
             best = min(result.peers.values())
-            ways = [way for way, took in result.peers.items() if not took > HOPELESS * best]
-            for way, took in torch.call("time", ways, seconds).items():
-                result.peers[way] = min(took, result.peers[way])
-        fastnn.call("release")
-        torch.call("release")
+            for peer, names in ways.items():
+                hopeful = [way for way in names if not result.peers[way] > HOPELESS * best]
+                for way, took in peer.call("time", hopeful, seconds).items():
+                    result.peers[way] = min(took, result.peers[way])
+        for worker in (fastnn, *ways):
+            worker.call("release")
     except Unsupported as reason:
         return Result(case, problem=f"skipped: {reason}")
     except RuntimeError as error:

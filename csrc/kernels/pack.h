@@ -51,6 +51,9 @@ void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t K, int64_t col
   for (int64_t i = 0; columns < W && i < K * W; i += L) store(panel + i, Vec<T>{});
   if (b_row == 1) {
     for (int64_t k = 0; k < K; k += block) {
+      const int64_t next = min_of(k + block, K);  // its columns are too short to be foreseen
+      for (int64_t j = 0; j < columns; ++j)
+        prefetch_to_l2(b + j * b_col + next, min_of(block, K - next));
       transpose_block(b + k, b_col, columns, min_of(block, K - k), panel + k * W, W);
     }
   } else {
