@@ -227,12 +227,6 @@ struct Forward {
            T* y, T* h_n) const {
     parallel_team(threads, [&](Team team) {
       const int64_t begin = team.begin(recurrent.blocks()), end = team.end(recurrent.blocks());
-      for (int64_t block = begin; block < end; ++block) {
-        for (int64_t q = 0; q < G; ++q) {
-          input.pack(block, q, w.ih + q * s.H * s.I, 1, s.I);
-          recurrent.pack(block, q, w.hh + q * s.H * s.R, 1, s.R);
-        }
-      }
       for (int64_t b = team.begin(projection.blocks()); w.hr && b < team.end(projection.blocks());
            ++b)
         projection.pack(b, 0, w.hr, 1, s.H);
@@ -242,6 +236,7 @@ struct Forward {
         copy_block(h0 + n0 * s.R, s.R, n1 - n0, s.R, h + n0 * state_row, state_row);
       team.wait();
 
+      const T *w_ih = w.ih, *w_hh = w.hh;  // null where they are packed
       T *h = state[0], *next = state[1];
       T* const mine = sums + team.thread * sums_rows * sums_row;
       int64_t from = 0, to = 0;  // the rows whose inputs are in `mine`
@@ -249,11 +244,14 @@ struct Forward {
         if (step.first < from || step.first + step.rows > to) {
           from = s.reverse ? max_of(0, step.first + step.rows - sums_rows) : step.first;
           to = min_of(s.rows, from + sums_rows);
-          multiply_input(begin, end, to - from, x + from * s.I, w.bias_ih ? bias : nullptr, mine);
+          multiply_input(begin, end, w_ih, to - from, x + from * s.I, w.bias_ih ? bias : nullptr,
+                         mine);
+          w_ih = nullptr;
         }
         T* const y_step = y + step.first * s.y_row;
-        advance(cell, step, begin, end, mine + (step.first - from) * sums_row, h,
+        advance(cell, step, begin, end, w_hh, mine + (step.first - from) * sums_row, h,
                 w.hr ? hidden : next, w.hr ? hidden_row : state_row, w.hr ? nullptr : y_step);
+        w_hh = nullptr;
         team.wait();
         if (w.hr) {
           project(step, team, next, y_step);
@@ -279,14 +277,16 @@ struct Forward {
     return min_of(s.rows, max_of(1, (int64_t{1} << 18) / max_of(1, bytes_a_step)) * s.N);
   }
 
-  // The input's share of the sums of the blocks begin to end.
-  void multiply_input(int64_t begin, int64_t end, int64_t rows, const T* x, const T* first_bias,
-                      T* to) const {
+  // The input's share of the sums of the blocks begin to end. A panel is packed just before it is
+  // used for the first time, where w is not null.
+  void multiply_input(int64_t begin, int64_t end, const T* w, int64_t rows, const T* x,
+                      const T* first_bias, T* to) const {
     const int64_t tiles = ceil_div(rows, tile_rows), size = G * s.I * W;
     for (int64_t block = begin; block < end; ++block) {
       const T* const ahead =
           block + 1 < end ? input.panel(block + 1, 0) : recurrent.panel(begin, 0);
       for (int64_t q = 0; q < G; ++q) {
+        if (w) input.pack(block, q, w + q * s.H * s.I, 1, s.I);
         for (int64_t tile = 0; tile < tiles; ++tile) {
           const int64_t n = tile_begin(rows, tiles, tile);
           input.multiply(block, q, tile_begin(rows, tiles, tile + 1) - n, x + n * s.I, s.I,
@@ -299,13 +299,14 @@ struct Forward {
   }
 
   // The blocks of hidden units begin to end of a step: from h and the sums at `at` to `out`, and to
-  // y where that is not null.
-  void advance(const Cell& cell, const Step& step, int64_t begin, int64_t end, T* at, const T* h,
-               T* out, int64_t out_row, T* y) const {
+  // y where that is not null. w as above.
+  void advance(const Cell& cell, const Step& step, int64_t begin, int64_t end, const T* w, T* at,
+               const T* h, T* out, int64_t out_row, T* y) const {
     const int64_t tiles = ceil_div(step.rows, tile_rows), size = G * s.R * W;
     for (int64_t block = begin; block < end; ++block) {
       const int64_t u = block * W, units = recurrent.width(block);
       const T* const ahead = recurrent.panel(block + 1 < end ? block + 1 : begin, 0);
+      for (int64_t q = 0; w && q < G; ++q) recurrent.pack(block, q, w + q * s.H * s.R, 1, s.R);
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t n = tile_begin(step.rows, tiles, tile),
                       rows = tile_begin(step.rows, tiles, tile + 1) - n;
