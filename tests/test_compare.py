@@ -215,3 +215,50 @@ def test_a_difference_between_the_libraries_is_found():
     assert rounds._difference(one, two, (1e-4, 0.1)) == ""
     assert "result 0" in rounds._difference(samples([1.0, np.nan]), samples([1.0, 2.0]), (1e-4,))
     assert "shapes" in rounds._difference(one, samples([1.0], [4.0]), (1e-4,))
+
+
+@pytest.mark.parametrize("sizes", [(5, 3, 4, 6), (4, 1, 3, 5, 2), (4, 2, 3, 5, 1, 2)])
+def test_onnx_runtime_computes_the_same_lstm(sizes):
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    from bench.compare import with_onnxruntime
+
+    assert with_onnxruntime.setup(1).startswith("ONNX Runtime ")
+    theirs = with_onnxruntime.lstm_inference(*sizes)["ONNX Runtime"].check()
+    ours = layers.lstm_inference(with_fastnn, *sizes)[""]().numpy()
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
+
+
+class FakeWorker:
+    """Answers as a worker does, without a process; without results where it does not know the case."""
+
+    version = "Fake 1"
+
+    def __init__(self, results=None, seconds=math.nan):
+        self.results, self.seconds, self.calls = results, seconds, []
+
+    def call(self, command, *args):
+        self.calls.append(command)
+        if command == "build" and self.results is None:
+            raise worker.Unsupported("no such kernel")
+        return {
+            "build": self.results and {way: [worker._sample(v)] for way, v in self.results.items()},
+            "costs": (),
+            "time": dict.fromkeys(args[0], self.seconds) if command == "time" else None,
+            "release": None,
+        }[command]
+
+
+def test_the_fastest_peer_counts_and_those_that_lack_a_case_are_left_out():
+    case, y = Case("matmul", (2, 3, 4)), np.ones((2, 3))
+    fastnn, lacking = FakeWorker({"": y}, 1.0), FakeWorker()
+    slow, fast = FakeWorker({"": y, "other": y}, 9.0), FakeWorker({"Fast": y}, 2.0)
+    found = rounds.compare(case, fastnn, [slow, lacking, fast], 2, 0.0)
+    assert (found.best_peer, found.ratio) == ("Fast", 2.0)
+    assert found.peers == {"": 9.0, "other": 9.0, "Fast": 2.0}
+    assert lacking.calls == ["build"]
+    assert slow.calls == ["build", "time", "time", "release"]
+    assert rounds.compare(case, fastnn, [lacking], 2, 0.0).problem == "skipped: no such kernel"
+    wrong = rounds.compare(case, fastnn, [slow, FakeWorker({"Fast": 2 * y})], 2, 0.0)
+    assert wrong.failed
+    assert "MISMATCH with Fake 1 Fast" in wrong.problem
