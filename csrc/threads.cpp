@@ -50,8 +50,9 @@ class FlushDenormals {
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 };
 
-// How long a thread that waits for its team looks before it sleeps: some 100 microseconds.
-constexpr int most_spins = 10000;
+// How many times a thread that waits for its team looks before it sleeps: 0.1 to 0.5 ms, or not at
+// all where threads share a processor.
+[[maybe_unused]] constexpr int most_spins = 10000;
 
 // Between two looks at what another thread will write.
 void relax() noexcept {
@@ -218,7 +219,6 @@ void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body,
 }
 
 void TeamBarrier::wait(int count) noexcept {
-  static const int cpus = affinity_cpus();
   const int round = round_.load(std::memory_order_relaxed);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
     arrived_.store(0, std::memory_order_relaxed);
@@ -226,7 +226,7 @@ void TeamBarrier::wait(int count) noexcept {
     round_.notify_all();
     return;
   }
-  for (int spins = count > cpus ? 0 : most_spins; spins > 0; --spins) {
+  for (int i = 0; i < spins_; ++i) {
     if (round_.load(std::memory_order_acquire) != round) return;
     relax();
   }
@@ -234,10 +234,10 @@ void TeamBarrier::wait(int count) noexcept {
 }
 
 void parallel_team(int threads, TeamBody body, void* context) noexcept {
-  TeamBarrier barrier;
 #ifdef _OPENMP
   if (threads > 1 && !forked) {
     used_openmp = true;
+    TeamBarrier barrier(threads > omp_get_num_procs() ? 0 : most_spins);
 #pragma omp parallel num_threads(threads)
     {
       const FlushDenormals flush;
@@ -248,6 +248,7 @@ void parallel_team(int threads, TeamBody body, void* context) noexcept {
 #endif
   static_cast<void>(threads);
   const FlushDenormals flush;
+  TeamBarrier barrier(0);
   body(context, 0, 1, barrier);
 }
 

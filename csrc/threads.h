@@ -24,10 +24,13 @@ void parallel_ranges(int threads, int64_t n, int64_t grain, RangeBody body, void
 // kernel each time.
 class TeamBarrier {
  public:
+  // A thread that waits looks so many times before it sleeps.
+  explicit TeamBarrier(int spins) noexcept : spins_(spins) {}
   // Returns when all `count` threads of the team have called it.
   void wait(int count) noexcept;
 
  private:
+  const int spins_;
   alignas(64) std::atomic<int> arrived_{0};
   alignas(64) std::atomic<int> round_{0};
 };

@@ -223,6 +223,7 @@ def test_onnx_runtime_computes_the_same_lstm(sizes):
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     from bench.compare import with_onnxruntime
 
+    assert "lstm_inference" in {case.op for group in GROUPS for case in group.cases}
     assert with_onnxruntime.setup(1).startswith("ONNX Runtime ")
     theirs = with_onnxruntime.lstm_inference(*sizes)["ONNX Runtime"].check()
     ours = layers.lstm_inference(with_fastnn, *sizes)[""]().numpy()
@@ -238,7 +239,7 @@ class FakeWorker:
         self.results, self.seconds, self.calls = results, seconds, []
 
     def call(self, command, *args):
-        self.calls.append(command)
+        self.calls.append((command, *args[:1]))
         if command == "build" and self.results is None:
             raise worker.Unsupported("no such kernel")
         return {
@@ -256,8 +257,9 @@ def test_the_fastest_peer_counts_and_those_that_lack_a_case_are_left_out():
     found = rounds.compare(case, fastnn, [slow, lacking, fast], 2, 0.0)
     assert (found.best_peer, found.ratio) == ("Fast", 2.0)
     assert found.peers == {"": 9.0, "other": 9.0, "Fast": 2.0}
-    assert lacking.calls == ["build"]
-    assert slow.calls == ["build", "time", "time", "release"]
+    assert lacking.calls == [("build", "matmul")]
+    timed = [("time", ["", "other"]), ("time", [])]  # the second time there is no hope
+    assert slow.calls == [("build", "matmul"), *timed, ("release",)]
     assert rounds.compare(case, fastnn, [lacking], 2, 0.0).problem == "skipped: no such kernel"
     wrong = rounds.compare(case, fastnn, [slow, FakeWorker({"Fast": 2 * y})], 2, 0.0)
     assert wrong.failed

@@ -183,9 +183,16 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _more_peers() -> list[str]:
+def _more_peers(threads: int) -> list[Worker]:
     """The other peers that are installed."""
-    return [peer for peer, needs in MORE_PEERS.items() if all(map(importlib.util.find_spec, needs))]
+    found = []
+    for library, needs in MORE_PEERS.items():
+        if all(map(importlib.util.find_spec, needs)):
+            try:
+                found.append(Worker(library, threads))
+            except RuntimeError as error:
+                print(f"{library} could not start and is left out: {error}", file=sys.stderr, flush=True)
+    return found
 
 
 def _chosen(arguments: argparse.Namespace) -> list[Group]:
@@ -198,7 +205,7 @@ def _chosen(arguments: argparse.Namespace) -> list[Group]:
 
 
 def main() -> int:
-    """Runs the cases; 1 if a library failed or the two disagree, 2 if one is missing."""
+    """Runs the cases; 1 if a library failed or two disagree, 2 if fastnn or PyTorch is missing."""
     arguments = _arguments()
     chosen = _chosen(arguments)
     with_memory = bool(arguments.filter.search(MEMORY) and arguments.group.search(MEMORY))
@@ -221,10 +228,11 @@ def main() -> int:
     for variable in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):  # threads that spin for ever would disturb the other library
         os.environ.pop(variable, None)
     try:
-        workers = [Worker(library, arguments.threads) for library in (*LIBRARIES, *_more_peers())]
+        workers = [Worker(library, arguments.threads) for library in LIBRARIES]
     except RuntimeError as error:
         print(f"bench.compare could not start: {error}", file=sys.stderr)
         return 2
+    workers += _more_peers(arguments.threads)
     machine = _machine(arguments.threads, workers)
     heading = _heading(machine, arguments.rounds)
     print(heading)

@@ -48,12 +48,12 @@ class Result:
 
     @property
     def best_peer(self) -> str:
-        """The fastest way in PyTorch, or in another peer."""
+        """The fastest way of the peers."""
         return min(self.peers, key=lambda way: self.peers[way])
 
     @property
     def ratio(self) -> float:
-        """How many times faster fastnn is than that."""
+        """How many times faster fastnn is than the fastest peer."""
         return self.peers[self.best_peer] / self.fastnn
 
     def share(self, ceilings: Ceilings | None) -> float:

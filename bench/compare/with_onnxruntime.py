@@ -1,4 +1,4 @@
-"""Inference of an LSTM in ONNX Runtime: as `with_torch.py`, with the one kernel in which it is a peer."""
+"""ONNX Runtime, as `with_torch.py` has PyTorch: the inference of LSTMs, in which it is the faster one at times."""
 
 from __future__ import annotations
 

@@ -13,10 +13,11 @@ namespace fastnn::FASTNN_ISA {
 namespace {
 
 constexpr int64_t kc_max = 512;  // a panel of KC x 32 floats takes 64 KB, rows of 14 x KC 28 KB
-constexpr int64_t panels_per_block = vector_registers == 32 ? 8 : 16;  // of b, packed together: 512 KB of L2
-constexpr int64_t tiles_per_block = vector_registers == 32 ? 8 : 16;   // of a: at most
-constexpr int64_t wanted_blocks = 8;     // of rows: cut at least so many
-constexpr int64_t rows_ahead = 4;        // of b, fetched while it is packed
+constexpr int64_t panels_per_block =
+    vector_registers == 32 ? 8 : 16;  // of b, packed together: 512 KB of L2 (float, AVX)
+constexpr int64_t tiles_per_block = vector_registers == 32 ? 8 : 16;  // of a: at most
+constexpr int64_t wanted_blocks = 8;  // of rows: cut at least so many
+constexpr int64_t rows_ahead = 4;     // of b, fetched while it is packed
 
 // Whether blocks of a are copied: where its rows or columns lie so far apart that they compete for
 // the same cache sets (and are used by many panels), or neither of them lies in one piece.
@@ -87,10 +88,11 @@ struct Blocked {
     return {buffer, stride, 1};
   }
 
-  // What the tile `call` of `calls` fetches of the rows by K at a: where they lie in pieces longer
-  // than a cache line.
+  // What the tile `call` of `calls` fetches of the rows by K at a: a share of the rows, or a line
+  // of each column.
   Ahead<T> ahead(const T* a, int64_t rows, int64_t K, int64_t call, int64_t calls) const {
     if (s.a_col == 1) return Ahead<T>::share(a, rows, K, s.a_row, call, calls, max_of(1, K));
+    if (s.a_row != 1) return {nullptr, 0};
     constexpr int64_t line = 64 / static_cast<int64_t>(sizeof(T));
     const int64_t lines = ceil_div(rows, line), mine = call * lines / calls;
     if (call > 0 && mine == (call - 1) * lines / calls) return {nullptr, 0};

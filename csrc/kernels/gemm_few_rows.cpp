@@ -118,7 +118,7 @@ void dot(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* 
 }
 
 // Rows of b in one piece: strips of some of them, some panels wide, are read in place by all
-// tiles of rows. Meanwhile the lines of the next strip are fetched.
+// tiles of rows. Meanwhile lines of the next strip are fetched.
 template <class T>
 void in_place(const Exec& exec, const GemmShape& s, const T* a, const T* b, const T* bias, T* c,
               bool accumulate) {

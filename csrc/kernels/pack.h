@@ -34,8 +34,7 @@ void transpose_block(const T* from, int64_t from_row, int64_t rows, int64_t cols
   }
 }
 
-// panel[k * panel_width + j] = b[k * b_row + j * b_col] for j < columns. What else a tile of so
-// many columns reads is zero.
+// panel[k * panel_width + j] = b[k * b_row + j * b_col] for j < columns, and 0 for the others.
 template <class T>
 void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t K, int64_t columns, T* panel) {
   constexpr int64_t W = panel_width<T>, L = lanes<T>;
@@ -44,7 +43,7 @@ void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t K, int64_t col
     const int64_t whole = columns / L * L;
     for (int64_t k = 0; k < K; ++k, b += b_row, panel += W) {
       for (int64_t j = 0; j < whole; j += L) store(panel + j, load(b + j));
-      if (whole < columns) store(panel + whole, load(b + whole, columns - whole));
+      for (int64_t j = whole; j < W; j += L) store(panel + j, load(b + j, max_of(0, columns - j)));
     }
     return;
   }

@@ -71,13 +71,13 @@ struct Panels {
   }
 
   // c (+)= a times a panel (+ bias), for up to tile_rows rows; of few rows, those of `count` parts,
-  // W apart in c. This is call `call` of `calls` that fetch the `size` elements at `next`
-  // meanwhile.
+  // W apart in c. This does `count` of `calls` parts, from `call` on, of fetching the `next_size`
+  // elements at `next`.
   void multiply(int64_t block, int64_t part, int64_t rows, const T* a, int64_t a_row, T* c,
                 int64_t c_row, bool accumulate, const T* bias, const T* next, int64_t next_size,
                 int64_t call, int64_t calls, int64_t count = 1) const {
     const Term all{0, 0, K};
-    const auto [ahead, step] = Ahead<T>::share(next, 1, next_size, 0, call, calls, K);
+    const int64_t share = next_size / calls;
     run_tile<T>(rows, {.a = a,
                        .a_row = a_row,
                        .a_col = 1,
@@ -90,8 +90,8 @@ struct Panels {
                        .columns = width(block),
                        .accumulate = accumulate,
                        .end = {.bias = bias},
-                       .ahead = ahead,
-                       .ahead_step = step,
+                       .ahead = next + call * share,
+                       .ahead_step = ceil_div(count * share, K),
                        .panels = count,
                        .b_panel = K * W,
                        .c_panel = W});
@@ -128,13 +128,16 @@ FASTNN_INLINE void for_each_vector(int64_t rows, int64_t begin, int64_t end, con
   }
 }
 
-// A thread more for so many operations of a step, which take longer than to meet (LSTM, one row,
-// I = H = 64, 50 steps: 59 microseconds on one thread, 38 on two).
-constexpr int64_t operations_a_thread = 12000;
+// A thread more for so many operations of a step, which is longer than the threads take to meet
+// (LSTM, one row, I = H = 64, 50 steps: 59 microseconds on one thread, 38 on two), and for so many
+// of all steps, which is longer than they take to start.
+constexpr int64_t operations_a_step = 12000, operations_a_thread = 300000;
 
-inline int team_size(int most, int64_t operations, int64_t blocks) {
-  return static_cast<int>(
-      max_of(1, min_of(min_of(most, blocks), operations / operations_a_thread)));
+inline int team_size(int most, const RecurrentShape& s, int64_t products, int64_t blocks) {
+  const int64_t operations = 2 * products * s.N * s.H * s.R;
+  const int64_t wanted =
+      min_of(operations / operations_a_step, operations * s.T / operations_a_thread);
+  return static_cast<int>(max_of(1, min_of(min_of(most, blocks), wanted)));
 }
 
 // A tile of a step: `rows` rows, the first of them `row` of all and `n` of its step, by `units`
@@ -181,8 +184,7 @@ inline bool packs(const RecurrentShape& s) { return s.T > 1 || s.N > 8; }
 
 // ---- forward ------------------------------------------------------------------------------------
 
-// The first products of a step, which continue the input's share; the others make sums of their
-// own.
+// How many products of a step continue the input's share. The last one may make sums of its own.
 template <class Cell>
 constexpr int64_t continued_products =
     Cell::sum(Cell::products - 1) == Cell::products - 1 ? Cell::products : Cell::products - 1;
@@ -203,7 +205,7 @@ struct Forward {
 
   Forward(const RecurrentShape& shape, int most_threads, void* scratch)
       : s(shape),
-        threads(team_size(most_threads, 2 * G * s.N * s.H * s.R, ceil_div(s.H, W))),
+        threads(team_size(most_threads, s, G, ceil_div(s.H, W))),
         state_row(padded_row<T>(s.R)),
         hidden_row(padded_row<T>(s.H)),
         sums_row(padded_row<T>(ceil_div(ceil_div(s.H, W), threads) * Cell::sums * W)),
@@ -236,7 +238,7 @@ struct Forward {
         copy_block(h0 + n0 * s.R, s.R, n1 - n0, s.R, h + n0 * state_row, state_row);
       team.wait();
 
-      const T *w_ih = w.ih, *w_hh = w.hh;  // null where they are packed
+      const T *w_ih = w.ih, *w_hh = w.hh;  // null once they are packed
       T *h = state[0], *next = state[1];
       T* const mine = sums + team.thread * sums_rows * sums_row;
       int64_t from = 0, to = 0;  // the rows whose inputs are in `mine`
@@ -299,7 +301,7 @@ struct Forward {
   }
 
   // The blocks of hidden units begin to end of a step: from h and the sums at `at` to `out`, and to
-  // y where that is not null. w as above.
+  // y where that is not null. Panels are packed from w as in multiply_input().
   void advance(const Cell& cell, const Step& step, int64_t begin, int64_t end, const T* w, T* at,
                const T* h, T* out, int64_t out_row, T* y) const {
     const int64_t tiles = ceil_div(step.rows, tile_rows), size = G * s.R * W;
@@ -313,7 +315,8 @@ struct Forward {
         T* const to = at + n * sums_row + (block - begin) * Cell::sums * W;
         int64_t count = 1;
         for (int64_t q = 0; q < G; q += count) {
-          const int64_t sum = Cell::sum(q);  // one of its own starts with its bias
+          const int64_t sum = Cell::sum(q);              // one of its own starts with its bias
+          static_assert(continued_products<Cell> != 3);  // panels at once are 1, 2 or 4
           count = sum == q ? min_of(panels_at_once(rows), continued_products<Cell> - q) : 1;
           recurrent.multiply(block, q, rows, h + n * state_row, state_row, to + sum * W, sums_row,
                              sum == q, sum == q ? nullptr : cell.bias(u), ahead, size, tile * G + q,
@@ -338,7 +341,6 @@ struct Forward {
 template <class T, class Cell>
 struct SingleStep {
   static constexpr int64_t G = Cell::products;
-  static constexpr int64_t continued = continued_products<Cell>;
   const RecurrentShape& s;
   int64_t sums_row;
   T *sums, *hidden, *bias;
@@ -352,8 +354,8 @@ struct SingleStep {
     hidden = pieces.take<T>(s.R < s.H ? s.N * s.H : 0);
     bias = pieces.take<T>(G * s.H);
     size_t most = 0;
-    for (const GemmShape& g : {product(G, s.I), product(continued, s.R), product(1, s.R),
-                               product_of(s.R, s.H, s.y_row)}) {
+    for (const GemmShape& g : {product(G, s.I), product(continued_products<Cell>, s.R),
+                               product(1, s.R), product_of(s.R, s.H, s.y_row)}) {
       const size_t needed = gemm_scratch_bytes(g, threads, sizeof(T));
       if (needed > most) most = needed;
     }
@@ -367,8 +369,8 @@ struct SingleStep {
     add_biases(w, both, 0, G * s.H, bias);
     gemm(inner, product(G, s.I), x, w.ih, Epilogue<T>{.bias = w.bias_ih ? bias : nullptr}, sums,
          false);
-    gemm(inner, product(continued, s.R), h0, w.hh, Epilogue<T>{}, sums, true);
-    for (int64_t q = continued; q < G; ++q)
+    gemm(inner, product(continued_products<Cell>, s.R), h0, w.hh, Epilogue<T>{}, sums, true);
+    for (int64_t q = continued_products<Cell>; q < G; ++q)
       gemm(inner, product(1, s.R), h0, w.hh + q * s.H * s.R, Epilogue<T>{.bias = cell.bias(0)},
            sums + Cell::sum(q) * s.H, false);
     const int64_t blocks = ceil_div(s.H, Panels<T>::W);
@@ -547,7 +549,7 @@ struct Backward {
   void walk(const Exec& exec, const RecurrentWeights<T>& w, const Cell& cell, const T* dy,
             const T* dh_n, const T* h0, const T* y, T* dh) const {
     const int64_t hidden_blocks = ceil_div(s.H, Panels<T>::W);
-    const int threads = team_size(exec.threads, 2 * G * s.N * s.H * s.R, recurrent.blocks());
+    const int threads = team_size(exec.threads, s, G, recurrent.blocks());
     parallel_team(threads, [&](Team team) {
       // This thread's blocks and units of the outputs and of the hidden units.
       const int64_t begin = team.begin(recurrent.blocks()), end = team.end(recurrent.blocks()),

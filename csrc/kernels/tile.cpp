@@ -164,7 +164,7 @@ void tile_of_panels(const TileArgs<T>& t) {
           store(c, (t.accumulate ? load(c, part) + acc[i][p][j] : acc[i][p][j]) + bias, part);
         }
       };
-      if (valid >= L) {  // what is stored in lanes is not read back before it has left the store buffer
+      if (valid >= L) {  // not by lanes: the next load would wait until they are in the cache
         put(Vectors<1>{});
       } else {
         put(FirstLanes{valid});

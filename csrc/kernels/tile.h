@@ -46,7 +46,8 @@ struct TileArgs {
   const T* ahead = nullptr;
   int64_t ahead_step = 0;
   // So many panels of b at once, 1, 2 or 4 and at most panels_at_once(): their distance in b, and
-  // in c and the bias. Several end with their sums, or a bias.
+  // in c and the bias. Several are multiplied in the general form, and end with their sums or a
+  // bias.
   int64_t panels = 1, b_panel = 0, c_panel = 0;
 };
 
