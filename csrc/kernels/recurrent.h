@@ -313,10 +313,10 @@ struct Forward {
         const int64_t n = tile_begin(step.rows, tiles, tile),
                       rows = tile_begin(step.rows, tiles, tile + 1) - n;
         T* const to = at + n * sums_row + (block - begin) * Cell::sums * W;
+        static_assert(continued_products<Cell> != 3);  // as a number of panels at once
         int64_t count = 1;
         for (int64_t q = 0; q < G; q += count) {
-          const int64_t sum = Cell::sum(q);              // one of its own starts with its bias
-          static_assert(continued_products<Cell> != 3);  // panels at once are 1, 2 or 4
+          const int64_t sum = Cell::sum(q);  // one of its own starts with its bias
           count = sum == q ? min_of(panels_at_once(rows), continued_products<Cell> - q) : 1;
           recurrent.multiply(block, q, rows, h + n * state_row, state_row, to + sum * W, sums_row,
                              sum == q, sum == q ? nullptr : cell.bias(u), ahead, size, tile * G + q,
