@@ -117,6 +117,13 @@ SHAPES = {
         "N": 20, "C": 64, "H": 7, "W": 8, "K": 70, "R": 3, "S": 2,
         "stride": (2, 1), "padding": (3, 3), "dilation": (3, 2),
     },
+    "many channels, small images": {
+        "N": 11, "C": 515, "H": 6, "W": 7, "K": 131, "R": 3, "S": 3, "padding": (1, 1),
+    },
+    "many channels, dilated groups": {
+        "N": 1, "C": 1030, "H": 24, "W": 21, "K": 260, "R": 2, "S": 3,
+        "padding": (0, 3), "dilation": (1, 2), "groups": 2,
+    },
     "taps in the padding": {"N": 2, "C": 9, "H": 4, "W": 5, "K": 8, "R": 5, "S": 5, "padding": (4, 2)},
     "empty batch": {"N": 0, "C": 3, "H": 5, "W": 5, "K": 4, "R": 3, "S": 3},
 }  # fmt: skip
@@ -195,6 +202,7 @@ def test_output_is_channels_last():
         ((6, 48, 20, 20), (34, 48, 1, 1), (2, 0)),
         ((20, 80, 14, 14), (70, 80, 1, 1), (2, 0)),
         ((20, 65, 15, 14), (70, 65, 3, 3), (2, 1)),
+        ((20, 512, 5, 6), (128, 512, 3, 3), (1, 1)),
     ],
 )
 def test_same_bits_on_any_number_of_threads(isa, dtype, x_shape, w_shape, window):

@@ -82,7 +82,7 @@ void direct_backward_weight(const Exec&, const Conv2dShape&, const float* dy, co
 void direct_backward_weight(const Exec&, const Conv2dShape&, const double* dy, const double* x,
                             double* dw, double* db, bool accumulate);
 
-// The same for strides.
+// The same for strides and many channels.
 size_t gathered_backward_weight_scratch_bytes(const Conv2dShape&, int threads, size_t item);
 void gathered_backward_weight(const Exec&, const Conv2dShape&, const float* dy, const float* x,
                               float* dw, float* db, bool accumulate);

@@ -4,6 +4,7 @@
 // db is summed beside it, [split][group][k].
 #pragma once
 
+#include "channels.h"
 #include "conv2d.h"
 #include "pack.h"
 #include "row_sums.h"
@@ -120,11 +121,10 @@ class WeightSums {
     transpose_block(by_c, W, width, columns, by_k, width);
     for (int64_t k = 0; k < columns; ++k) {
       T* const to = dw + ((group * K_ + panel * W + k) * C_ + c0) * RS_;
-      for (int64_t i = 0; i < width; i += lanes<T>) {
-        const int64_t n = min_of(lanes<T>, width - i);
-        const Vec<T> sum = load(by_k + k * width + i, n);
-        store(to + i, accumulate ? load(to + i, n) + sum : sum, n);
-      }
+      for_each_vector<T, 1>(width, width, [&](auto part, int64_t i) {
+        const Vec<T> sum = load(by_k + k * width + i, part);
+        store(to + i, accumulate ? load(to + i, part) + sum : sum, part);
+      });
     }
   }
 };
