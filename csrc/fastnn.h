@@ -81,6 +81,30 @@ struct Pool2dShape {
   bool adaptive = false;
 };
 
+// Dimensions of at least 2 elements, the outermost first, and from element to element the steps in
+// x and in y. None at all is a single element.
+struct CopyShape {
+  static constexpr int most_dims = 8;
+  int dims = 0;
+  int64_t size[most_dims], x_step[most_dims], y_step[most_dims];
+
+  // Adds a dimension inside of the others, which may continue the one before; false where there is
+  // no room.
+  bool add(int64_t n, int64_t x, int64_t y) noexcept {
+    if (n == 1) return true;
+    if (dims > 0 && x_step[dims - 1] == n * x && y_step[dims - 1] == n * y) {
+      --dims;
+      n *= size[dims];
+    }
+    if (dims == most_dims) return false;
+    size[dims] = n;
+    x_step[dims] = x;
+    y_step[dims] = y;
+    ++dims;
+    return true;
+  }
+};
+
 // x (N, C, H, W), y (N, C, P, Q).
 struct Resize2dShape {
   int64_t N, C, H, W, P, Q;
@@ -441,14 +465,9 @@ struct Ops {
   Isa isa;
   int64_t lanes;  // elements of T in a vector
 
-  // y[b][j][i] = x[b][i][j] for b < batch, i < rows, j < cols, each n elements: NCHW -> NHWC with
-  // rows = C, cols = H * W and n = 1, and back.
-  void (*transpose)(const Exec&, int64_t batch, int64_t rows, int64_t cols, int64_t n, const T* x,
-                    T* y);
-
-  // y[r * y_step + i] = x[r * x_step + i] for r < rows and i < n.
-  void (*copy_rows)(const Exec&, int64_t rows, int64_t n, const T* x, int64_t x_step, T* y,
-                    int64_t y_step);
+  // Writes every element of x to its place in y: changes of layout, slices, joining, splitting; with
+  // steps of 0 in x also filling.
+  void (*copy)(const Exec&, const CopyShape&, const T* x, T* y);
 
   // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.
   void (*arithmetic)(const Exec&, Arithmetic, int64_t n, const T* a, const T* b, bool one_b, T* y);

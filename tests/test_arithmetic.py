@@ -148,15 +148,35 @@ def test_large_tensors_use_kernels_where_they_can(monkeypatch):
         ((x, x[..., :1]), True),  # one number for each row
         ((x, x[:1, :1, :1, :1]), True),  # one number
         ((fastnn.as_tensor(ops.to_channels_last(x.numpy())), x[..., :1]), False),
-        ((x[:, ::2], x[:, ::2]), False),  # not dense
+        ((x[:, ::2], x[:, ::2]), False),  # not dense, both of them
+        ((x[:, ::2], 2.0), True),
+        ((x[:, :12], fastnn.as_tensor(ops.to_channels_last(x.numpy()[:, 12:]))), True),
         ((x.long(), 1), False),
         ((x, x.double()), True),  # promoted first
-        ((x.transpose(2, 3), x.transpose(2, 3)), False),
+        ((x.transpose(2, 3), x.transpose(2, 3)), True),
         ((fastnn.ones(10), fastnn.ones(10)), False),  # small
     ):
         called.clear()
         operands[0] + operands[1]
         assert bool(called) == kernel
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("window", [np.s_[:, 3:20], np.s_[1:, ::2, 1:-1, ::-1], np.s_[..., 5], np.s_[2], np.s_[[5, 0]]])
+def test_parts_of_large_tensors(window, channels_last, dtype):
+    array = values(8, 24, 40, 60, dtype=dtype)
+    array = ops.to_channels_last(array) if channels_last else array
+    part = array[window]
+    x, factor = fastnn.tensor(array, requires_grad=True), values(*part.shape, dtype=dtype, seed=1)
+    x.data = array  # in its layout
+    y = x[window] * fastnn.tensor(factor) + x[window]
+    assert_array_equal(y.detach().numpy(), part * factor + part)
+    assert_array_equal((x[window] * 3.0).detach().numpy(), part * dtype(3))
+    y.backward(factor)
+    expected = np.zeros_like(array)
+    expected[window] = factor * factor + factor
+    assert_array_equal(x.grad.numpy(), expected)
 
 
 def test_factors_and_summands_of_channels_equal_pytorch():

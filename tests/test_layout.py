@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from fastnn import ops
@@ -89,6 +91,70 @@ def test_strided_inputs():
         assert_array_equal(ops.to_contiguous(view), view)
 
 
+@st.composite
+def view_of(draw, shape, dtype):
+    """A view of this shape, and the array that it is a part of: steps either way, margins, any order of axes."""
+    order = draw(st.permutations(range(len(shape))))
+    steps = [draw(st.sampled_from([1, 1, 1, 2, 3, -1, -2])) for _ in shape]
+    margins = [draw(st.integers(0, 2)) for _ in shape]
+    whole = [n * abs(step) + margin for n, step, margin in zip(shape, steps, margins, strict=True)]
+    base = np.zeros([whole[axis] for axis in order], dtype)
+    window = base.transpose(np.argsort(order))[(..., *(slice(None, None, step) for step in steps))]
+    return base, window[(..., *(slice(0, n) for n in shape))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.data(),
+    shape=st.lists(st.sampled_from([1, 2, 3, 4, 7, 16, 33]), min_size=0, max_size=4),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_copies_between_any_strides(data, shape, dtype):
+    base, dst = data.draw(view_of(shape, dtype))
+    _, src = data.draw(view_of(shape, dtype))
+    src[...] = numbered(shape, dtype) + 1
+    ops.copy(dst, src)
+    assert_array_equal(dst, src)
+    assert np.count_nonzero(base) == dst.size  # nothing beside it was touched
+    ops.copy(dst, -2.5)
+    assert_array_equal(dst, np.full(shape, -2.5))
+    assert np.count_nonzero(base) == dst.size
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "window"),
+    [
+        ((16, 70, 30, 31), np.s_[:, 3:50]),  # channels of each pixel
+        ((16, 70, 30, 31), np.s_[:, :, ::2, 1::3]),
+        ((16, 70, 30, 31), np.s_[:, :, 2:-2, ::-1]),
+        ((5, 4, 60000), np.s_[::2, 1:, 5:-7]),  # long rows
+        ((3, 200003), np.s_[:, ::2]),
+        ((3, 2, 2, 3, 2, 3, 2, 2, 3, 5), np.s_[..., ::2, ::2, ::2, ::2, ::2, ::2, ::2, ::2, ::2, ::2]),
+    ],
+)
+def test_slices_on_any_number_of_threads(isa, threads, shape, window, dtype):
+    numbers = numbered(shape, dtype)
+    for x in (numbers, ops.to_channels_last(numbers)) if len(shape) == 4 else (numbers,):
+        part = x[window]
+        for y in (ops.to_contiguous(part), np.zeros_like(part)):
+            ops.copy(y, part)
+            assert_array_equal(y, part)
+        whole = np.zeros_like(x)
+        ops.copy(whole[window], part)
+        assert_array_equal(whole[window], part)
+        assert np.count_nonzero(whole) == np.count_nonzero(part)
+    last = ops.to_channels_last(numbered((9, 40, 17, 19), dtype)[::2, 1::3])  # a slice of channels-first images
+    assert_array_equal(last, numbered((9, 40, 17, 19), dtype)[::2, 1::3])
+
+
+def test_copies_between_overlapping_views():
+    x = numbered((40, 50), np.float32)
+    expected = x[:-1].copy()
+    ops.copy(x[1:], x[:-1])
+    assert_array_equal(x[1:], expected)
+
+
 def test_special_values_keep_their_bits(isa):
     bits = np.array([0x7FC00001, 0xFFC12345, 0x7F800000, 0x80000000, 1, 0x007FFFFF], np.uint32)  # NaNs, denormals, ...
     x = np.resize(bits, (1, 7, 5, 5)).view(np.float32)
@@ -106,3 +172,17 @@ def test_bad_arguments():
     for x in (np.full((2, 3), None).T, np.zeros(4, [("a", "O"), ("b", "i4")])[::2]):
         with pytest.raises(TypeError, match="to_contiguous: x holds Python objects"):
             ops.to_contiguous(x)
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(TypeError, match="copy: dst is a list; expected a NumPy array to write to"):
+        ops.copy([1.0], x)
+    with pytest.raises(ValueError, match=r"copy: src has shape \(3, 2\); expected \(2, 3\)"):
+        ops.copy(x, x.reshape(3, 2).copy())
+    with pytest.raises(TypeError, match="copy: src has dtype float64, dst has float32"):
+        ops.copy(x, np.zeros((2, 3)))
+    with pytest.raises(TypeError, match="copy: dst has dtype int64; expected float32 or float64"):
+        ops.copy(np.zeros(3, int), 1)
+    with pytest.raises(ValueError, match="copy: dst must be writeable"):
+        ops.copy(np.broadcast_to(x, (4, 2, 3)), 1.0)
+    with pytest.raises(ValueError, match="copy: src is too large for a float"):
+        ops.copy(x, 10**400)
+    assert not x.any()

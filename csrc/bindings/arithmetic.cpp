@@ -83,26 +83,6 @@ void bind(py::module_& m, Arithmetic kind, const char* name, const char* doc) {
       py::arg("b"), doc);
 }
 
-// An array as rows of elements that lie together along one dimension and all behind it in memory.
-struct Rows {
-  int64_t count, behind;  // elements of a row: size of the dimension * behind
-};
-
-Rows rows_along(const py::array& a, py::ssize_t dim, bool channels_last_order) {
-  Rows rows{1, 1};
-  constexpr py::ssize_t order[] = {0, 2, 3, 1};
-  bool met = false;
-  for (py::ssize_t i = 0; i < a.ndim(); ++i) {
-    const py::ssize_t axis = channels_last_order ? order[i] : i;
-    if (axis == dim) {
-      met = true;
-    } else {
-      (met ? rows.behind : rows.count) *= a.shape(axis);
-    }
-  }
-  return rows;
-}
-
 // Whether the memory is channels-last and not in C order, too.
 bool only_channels_last(const py::array& a) {
   return is_channels_last(a) && !(a.flags() & py::array::c_style);
@@ -115,11 +95,12 @@ py::ssize_t dimension(const char* op, py::ssize_t dim, py::ssize_t ndim) {
   return dim < 0 ? dim + ndim : dim;
 }
 
-template <class T>
-void copy_rows(const char* op, const py::array& what, int64_t rows, int64_t n, const T* x,
-               int64_t x_step, T* y, int64_t y_step) {
-  const auto kernel = supported(op, ops<T>().copy_rows);
-  run(op, what, [&](const Exec& exec) { kernel(exec, rows, n, x, x_step, y, y_step); });
+// Elements first to first + size along one dimension.
+py::array part_along(const py::array& a, py::ssize_t dim, int64_t first, int64_t size) {
+  Shape shape = shape_of(a);
+  shape[static_cast<size_t>(dim)] = size;
+  const auto* const from = static_cast<const char*>(a.data()) + first * a.strides(dim);
+  return py::array(a.dtype(), shape, Shape(a.strides(), a.strides() + a.ndim()), from, a);
 }
 
 py::array cat(const py::sequence& objects, py::ssize_t dim_argument) {
@@ -149,23 +130,18 @@ py::array cat(const py::sequence& objects, py::ssize_t dim_argument) {
   const Real type = real_type(op, "arrays[0]", first);
   py::array y = inside ? empty_channels_last(op, type, shape[0], shape[1], shape[2], shape[3])
                        : empty(op, type, shape);
-  const Rows rows = rows_along(first, dim, inside);
-  const int64_t y_step = y.shape(dim) * rows.behind;
-  by_type(type, [&]<class T>() {
-    T* to = mutable_data<T>(y);
-    for (const py::array& a : arrays) {
-      const py::array x = inside ? channels_last(a) : contiguous(a);
-      const int64_t n = x.shape(dim) * rows.behind;
-      copy_rows<T>(op, x, rows.count, n, data<T>(x), n, to, y_step);
-      to += n;
-    }
-  });
+  int64_t at = 0;
+  for (const py::array& a : arrays) {
+    py::array part = part_along(y, dim, at, a.shape(dim));
+    copy_elements(op, a, part);
+    at += a.shape(dim);
+  }
   return y;
 }
 
 py::list split(py::handle x_object, const std::vector<int64_t>& sizes, py::ssize_t dim_argument) {
   const char* const op = "split";
-  py::array x = real_array(op, "x", x_object);
+  const py::array x = real_array(op, "x", x_object);
   const py::ssize_t dim = dimension(op, dim_argument, x.ndim());
   int64_t left = x.shape(dim);
   for (const int64_t size : sizes) {
@@ -176,24 +152,44 @@ py::list split(py::handle x_object, const std::vector<int64_t>& sizes, py::ssize
 
   const Real type = real_type(op, "x", x);
   const bool inside = only_channels_last(x);
-  if (!inside) x = contiguous(x);
-  const Rows rows = rows_along(x, dim, inside);
-  const int64_t x_step = x.shape(dim) * rows.behind;
   py::list parts;
-  by_type(type, [&]<class T>() {
-    const T* from = data<T>(x);
-    for (const int64_t size : sizes) {
-      Shape shape = shape_of(x);
-      shape[static_cast<size_t>(dim)] = size;
-      py::array y = inside ? empty_channels_last(op, type, shape[0], shape[1], shape[2], shape[3])
-                           : empty(op, type, shape);
-      const int64_t n = size * rows.behind;
-      copy_rows<T>(op, y, rows.count, n, from, x_step, mutable_data<T>(y), n);
-      from += n;
-      parts.append(y);
-    }
-  });
+  int64_t at = 0;
+  for (const int64_t size : sizes) {
+    const py::array part = part_along(x, dim, at, size);
+    const Shape shape = shape_of(part);
+    py::array y = inside ? empty_channels_last(op, type, shape[0], shape[1], shape[2], shape[3])
+                         : empty(op, type, shape);
+    copy_elements(op, part, y);
+    parts.append(y);
+    at += size;
+  }
   return parts;
+}
+
+void copy(py::handle dst_object, py::handle src_object) {
+  const char* const op = "copy";
+  if (!py::isinstance<py::array>(dst_object)) {
+    type_error(op, ": dst is a ", Py_TYPE(dst_object.ptr())->tp_name,
+               "; expected a NumPy array to write to");
+  }
+  py::array dst = py::reinterpret_borrow<py::array>(dst_object);
+  real_type(op, "dst", dst);
+  if (!dst.writeable() || dst.dtype().byteorder() != '=')
+    value_error(op, ": dst must be writeable and of the native byte order");
+  const py::module_ numpy = py::module_::import("numpy");
+  py::array src;
+  if (PyFloat_Check(src_object.ptr()) || PyLong_Check(src_object.ptr())) {
+    const double number = scalar_value(op, "src", src_object);
+    src = numpy.attr("broadcast_to")(numpy.attr("asarray")(number, dst.dtype()), shape_of(dst));
+  } else {
+    src = real_array_like(op, "src", src_object, dst, "dst");
+    check_shape(op, "src", src, shape_of(dst));
+  }
+  if (numpy.attr("may_share_memory")(dst, src).cast<bool>()) {
+    numpy.attr("copyto")(dst, src);
+  } else {
+    copy_elements(op, src, dst);
+  }
 }
 
 }  // namespace
@@ -211,6 +207,8 @@ void bind_arithmetic(py::module_& m) {
   bind(m, Arithmetic::divide, "divide",
        "a / b; b is an array of the shape of a, (N or 1, C, 1, 1) for an a (N, C, H, W), "
        "(n,) or (..., 1) for an a (..., n), or a number.");
+  m.def("copy", &copy, py::arg("dst"), py::arg("src"),
+        "Overwrites dst, whatever its strides, with src: an array of its shape, or a number.");
   m.def("cat", &cat, py::arg("arrays"), py::arg("dim") = 0,
         "The arrays joined along one dimension; channels-last where one of them is.");
   m.def("split", &split, py::arg("x"), py::arg("sizes"), py::arg("dim") = 0,

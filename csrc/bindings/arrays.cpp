@@ -37,7 +37,8 @@ std::vector<size_t> axes_by_stride(const py::array& a) {
     return a.shape(static_cast<py::ssize_t>(i)) == 1;
   });
   std::stable_sort(wide, axes.end(), [&](size_t i, size_t j) {
-    return a.strides(static_cast<py::ssize_t>(i)) > a.strides(static_cast<py::ssize_t>(j));
+    return std::abs(a.strides(static_cast<py::ssize_t>(i))) >
+           std::abs(a.strides(static_cast<py::ssize_t>(j)));
   });
   return axes;
 }
@@ -100,52 +101,16 @@ bool has_order(const py::array& a, const std::vector<size_t>& axes) {
   return aligned(a) && has_strides(a, dense_strides(shape_of(a), axes, a.itemsize()));
 }
 
-// A copy of `a` whose memory has this order of axes.
-py::array copy_in_order(const py::array& a, const std::vector<size_t>& axes) {
-  py::array copy = allocate_array("copy", a.dtype(), shape_of(a), axes);
-  if (!tracing()) numpy("copyto")(copy, a);
-  return copy;
-}
-
-// (N, C, H, W) between channels-first and channels-last memory by the transposing kernel.
-py::array swap_layout(const py::array& a, bool to_channels_last) {
-  const int64_t N = a.shape(0), C = a.shape(1), H = a.shape(2), W = a.shape(3);
-  const Real type = real_type("copy", "x", a);
-  py::array copy = to_channels_last ? empty_channels_last("copy", type, N, C, H, W)
-                                    : empty("copy", type, {N, C, H, W});
-  by_type(type, [&]<class T>() {
-    const auto kernel = supported("copy", ops<T>().transpose);
-    const T* x = data<T>(a);
-    T* y = mutable_data<T>(copy);
-    run(to_channels_last ? "to_channels_last" : "to_channels_first", a, [&](const Exec& exec) {
-      if (to_channels_last) {
-        kernel(exec, N, C, H * W, 1, x, y);
-      } else {
-        kernel(exec, N, H * W, C, 1, x, y);
-      }
-    });
-  });
-  return copy;
-}
-
-// (B, I, J, n) in C order, of an array that lies in memory as (B, J, I, n).
-const std::vector<size_t> swapped_order{0, 2, 1, 3};
-py::array swap_back(const py::array& a) {
-  const int64_t B = a.shape(0), I = a.shape(1), J = a.shape(2), n = a.shape(3);
-  const Real type = real_type("copy", "x", a);
-  py::array copy = empty("copy", type, {B, I, J, n});
-  by_type(type, [&]<class T>() {
-    const auto kernel = supported("copy", ops<T>().transpose);
-    const T* x = data<T>(a);
-    T* y = mutable_data<T>(copy);
-    run("to_contiguous", a, [&](const Exec& exec) { kernel(exec, B, J, I, n, x, y); });
-  });
-  return copy;
-}
-
 bool is_real(const py::array& a) {
   const int num = a.dtype().num();
   return num == py::dtype::of<float>().num() || num == py::dtype::of<double>().num();
+}
+
+// A copy of `a` whose memory has this order of axes.
+py::array copy_in_order(const char* op, const py::array& a, const std::vector<size_t>& axes) {
+  py::array copy = allocate_array(op, a.dtype(), shape_of(a), axes);
+  copy_elements(op, a, copy);
+  return copy;
 }
 
 }  // namespace
@@ -229,11 +194,30 @@ py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle ob
   return py::array_t<int64_t, dense_and_aligned>::ensure(a);
 }
 
+void copy_elements(const char* op, const py::array& x, py::array& y) {
+  if (y.size() == 0) return;
+  CopyShape shape;
+  bool by_kernel = is_real(x) && x.dtype().equal(y.dtype()) && aligned(x) && aligned(y);
+  for (const size_t axis : axes_by_stride(y)) {
+    const auto i = static_cast<py::ssize_t>(axis);
+    by_kernel = by_kernel &&
+                shape.add(y.shape(i), x.strides(i) / x.itemsize(), y.strides(i) / y.itemsize());
+  }
+  if (!by_kernel) {
+    if (!tracing()) numpy("copyto")(y, x);
+    return;
+  }
+  by_type(real_type(op, "x", x), [&]<class T>() {
+    const auto kernel = supported(op, ops<T>().copy);
+    const T* from = data<T>(x);
+    T* to = mutable_data<T>(y);
+    run(op, y, [&](const Exec& exec) { kernel(exec, shape, from, to); });
+  });
+}
+
 py::array contiguous(const py::array& a) {
-  if (has_order(a, c_order(static_cast<size_t>(a.ndim())))) return a;
-  if (is_channels_last(a) && is_real(a)) return swap_layout(a, false);
-  if (a.ndim() == 4 && has_order(a, swapped_order) && is_real(a)) return swap_back(a);
-  return copy_in_order(a, c_order(static_cast<size_t>(a.ndim())));
+  const std::vector<size_t> axes = c_order(static_cast<size_t>(a.ndim()));
+  return has_order(a, axes) ? a : copy_in_order("to_contiguous", a, axes);
 }
 
 bool is_channels_last(const py::array& a) {
@@ -241,9 +225,7 @@ bool is_channels_last(const py::array& a) {
 }
 
 py::array channels_last(const py::array& a) {
-  if (is_channels_last(a)) return a;
-  if (has_order(a, c_order(4)) && is_real(a)) return swap_layout(a, true);
-  return copy_in_order(a, channels_last_order);
+  return is_channels_last(a) ? a : copy_in_order("to_channels_last", a, channels_last_order);
 }
 
 py::array in_order(const py::array& a) { return a.ndim() == 4 ? channels_last(a) : contiguous(a); }
@@ -261,13 +243,17 @@ int64_t count_channel_rows(const py::array& a) {
 
 bool is_dense(const py::array& a) { return has_order(a, axes_by_stride(a)); }
 
-py::array dense(const py::array& a) { return is_dense(a) ? a : contiguous(a); }
+py::array dense(const py::array& a) {
+  if (is_dense(a)) return a;
+  const bool channels_inside = a.ndim() == 4 && a.shape(1) > 1 && a.strides(1) == a.itemsize();
+  return channels_inside ? channels_last(a) : contiguous(a);
+}
 
 py::array with_layout_of(const py::array& like, const py::array& a) {
   const std::vector<size_t> axes = axes_by_stride(like);
   if (has_order(a, axes)) return a;
   if (is_channels_last(like)) return channels_last(a);
-  return axes == c_order(axes.size()) ? contiguous(a) : copy_in_order(a, axes);
+  return axes == c_order(axes.size()) ? contiguous(a) : copy_in_order("copy", a, axes);
 }
 
 py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,

@@ -66,6 +66,9 @@ py::array real_array_like(const char* op, const char* name, py::handle object,
 // An integer array argument as dense int64.
 py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle object, int ndim);
 
+// Writes x, which may have any strides, to y of the same shape, which may have any that do not
+// overlap.
+void copy_elements(const char* op, const py::array& x, py::array& y);
 // The same values with C-contiguous memory: `a` itself where it is so already.
 py::array contiguous(const py::array& a);
 // The same values of a 4-dimensional array with channels-last memory: `a` itself where that is so.
@@ -79,8 +82,8 @@ int64_t count_channel_rows(const py::array& a);
 py::array in_order(const py::array& a);
 // Whether some order of its axes is C-contiguous.
 bool is_dense(const py::array& a);
-// A dense array as it is, any other made C-contiguous:
-// for element-wise ops.
+// A dense array as it is; any other made channels-last where its channels lie side by side, or else
+// C-contiguous: for element-wise ops.
 py::array dense(const py::array& a);
 // `a` with the memory layout of the dense array `like`, which has the same shape.
 py::array with_layout_of(const py::array& like, const py::array& a);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import Context
@@ -72,7 +73,7 @@ _KERNELS: dict[np.ufunc, Callable[[Any, Any], Array]] = {
 
 
 def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | None:
-    """What a kernel can do on all threads: dense arrays of one shape and layout; one and a number, channels, a row."""
+    """What a kernel can do on all threads: arrays of one shape; one and a number, channels, a row."""
     if ufunc is np.negative:
         ufunc, w = np.multiply, -1.0
     kernel = _KERNELS.get(ufunc)
@@ -89,11 +90,9 @@ def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | N
             if _are_images_and_channels(x, w):
                 return kernel(x, w if w.ndim == 4 else w[None])
             return kernel(x, w) if _are_rows_and_row(x, w) else None
-        elif w.strides != x.strides:
-            return None
+        elif not (_is_dense(x) or _is_dense(w)):
+            return None  # the kernel would work with copies of both
     elif type(w) is not float and type(w) is not int:
-        return None
-    if not x.flags.c_contiguous and not _is_images(x):
         return None
     return kernel(x, w)
 
@@ -112,8 +111,30 @@ def _are_rows_and_row(x: Array, w: Array) -> bool:
     return w.shape[-1] == w.size == x.shape[-1] or w.shape == (*x.shape[:-1], 1)
 
 
+def _is_dense(x: Array) -> bool:
+    """Whether some order of its axes is C-contiguous."""
+    return x.transpose(sorted(range(x.ndim), key=lambda axis: -x.strides[axis])).flags.c_contiguous
+
+
 def _is_images(x: Array) -> bool:
     return x.ndim == 4 and x.dtype.char in "fd" and x.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def zeros(shape: Sequence[int], dtype: np.dtype[Any], channels_last: bool = False) -> Array:
+    """Zeros, large floating-point ones from our allocator: NumPy's come from the system, page by page, each time."""
+    if dtype.char not in "fd" or not (channels_last or math.prod(shape) >= _LARGE):
+        return np.zeros(shape, dtype)
+    y = ops.empty(shape, dtype, channels_last=channels_last)
+    ops.copy(y, 0.0)
+    return y
+
+
+def assign(dst: Array, src: Array) -> None:
+    """Overwrites `dst` with `src`, which has its shape: on all threads where there is much to do."""
+    if dst.size >= _LARGE and dst.dtype.char in "fd" and dst.dtype == src.dtype:
+        ops.copy(dst, src)
+    else:
+        np.copyto(dst, src)
 
 
 def power(x: Array, p: float) -> Array:

@@ -21,6 +21,7 @@ from .arrays import (
     Number,
     all_axes,
     as_numeric,
+    assign,
     count,
     elementwise,
     fit,
@@ -32,6 +33,7 @@ from .arrays import (
     sizes,
     spread,
     total,
+    zeros,
 )
 from .holder import Holder, operands, plain_index
 from .norms import p_norm
@@ -625,17 +627,22 @@ class Tensor(Holder):
 
     def __getitem__(self, index: Any) -> Tensor:
         where, unique = plain_index(index)
-        shape, dtype = self.data.shape, self.data.dtype
+        x = self.data
+        shape, dtype, channels_last = x.shape, x.dtype, x.ndim == 4 and x.strides[1] == x.itemsize
+        y = np.asarray(x[where])
+        is_view = np.may_share_memory(x, y)
 
         def backward(dy: Array) -> Array:
-            dx = np.zeros(shape, dtype)
-            if unique:
+            dx = zeros(shape, dtype, channels_last)
+            if is_view:
+                assign(dx[where], dy)
+            elif unique:
                 dx[where] = dy
             else:
                 np.add.at(dx, where, dy)
             return dx
 
-        return record(np.asarray(self.data[where]), backward, self)
+        return record(y, backward, self)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))

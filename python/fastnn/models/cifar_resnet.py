@@ -5,11 +5,10 @@ K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, C
 
 from __future__ import annotations
 
-import numpy as np
-
-from .. import nn, ops
+from .. import nn
+from ..arrays import Array, assign, zeros
 from ..nn.sizes import checked_size
-from ..tensor import Array, Tensor, record
+from ..tensor import Tensor, record
 from .residual import ResidualBlock
 
 
@@ -47,21 +46,15 @@ def _subsampled(x: Tensor, channels: int, stride: int) -> Tensor:
     middle = slice(first, first + shape[1])
 
     pixels = x.data[:, :, ::stride, ::stride]
-    y = _zeros((shape[0], channels, *pixels.shape[2:]), dtype)
-    y[:, middle] = pixels
+    y = zeros((shape[0], channels, *pixels.shape[2:]), dtype, channels_last=True)
+    assign(y[:, middle], pixels)
 
     def backward(dy: Array) -> Array:
-        dx = _zeros(shape, dtype)
-        dx[:, :, ::stride, ::stride] = dy[:, middle]
+        dx = zeros(shape, dtype, channels_last=True)
+        assign(dx[:, :, ::stride, ::stride], dy[:, middle])
         return dx
 
     return record(y, backward, x)
-
-
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
-    zeros = ops.empty(shape, dtype, channels_last=True)
-    zeros.fill(0)
-    return zeros
 
 
 class CifarResNet(nn.Module):
