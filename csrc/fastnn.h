@@ -81,8 +81,8 @@ struct Pool2dShape {
   bool adaptive = false;
 };
 
-// Dimensions of at least 2 elements, the outermost first, and from element to element the steps in
-// x and in y. None at all is a single element.
+// Dimensions, those first along which y takes the longest steps, and from element to element the
+// steps in x and in y. None at all is a single element.
 struct CopyShape {
   static constexpr int most_dims = 8;
   int dims = 0;
@@ -465,8 +465,8 @@ struct Ops {
   Isa isa;
   int64_t lanes;  // elements of T in a vector
 
-  // Writes every element of x to its place in y: changes of layout, slices, joining, splitting; with
-  // steps of 0 in x also filling.
+  // Writes every element of x to its place in y: changes of layout, slices, joining, splitting;
+  // with steps of 0 in x also filling.
   void (*copy)(const Exec&, const CopyShape&, const T* x, T* y);
 
   // y[i] = a[i] op b[i] for i < n; a[i] op b[0] with one_b. In place is allowed.

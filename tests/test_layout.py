@@ -155,6 +155,36 @@ def test_copies_between_overlapping_views():
     assert_array_equal(x[1:], expected)
 
 
+def test_copies_write_nothing_while_tracing():
+    x = numbered((20000,), np.float32)
+    ops.trace([])
+    try:
+        ops.copy(x[1:], x[:-1])
+        ops.copy(x, 1.0)
+    finally:
+        ops.trace(None)
+    assert_array_equal(x, numbered((20000,), np.float32))
+
+
+def test_numbers_beyond_the_type_become_infinite():
+    x = np.zeros(3, np.float32)
+    ops.copy(x, -1e300)  # without a warning, as in arithmetic
+    assert_array_equal(x, [-np.inf] * 3)
+
+
+@pytest.mark.parametrize("window", [np.s_[:, ::2], np.s_[:, 1:], np.s_[:, :, 1:, ::-1], np.s_[:, ::-1]])
+def test_parts_of_channels_last_images_stay_channels_last(window):
+    x = ops.to_channels_last(numbered((3, 8, 6, 5), np.float32))
+    part = x[window]
+    dense = ops.to_channels_last(part)
+    for y in (ops.relu_forward(part), ops.add(part, 1.0), ops.add(part, dense), ops.cat([part, part], 1)):
+        assert y.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert all(y.transpose(0, 2, 3, 1).flags.c_contiguous for y in ops.split(part, [1, part.shape[1] - 1], 1))
+    first = numbered((3, 16, *part.shape[2:]), np.float32)[:, : part.shape[1]]  # not dense, channels-first
+    assert ops.add(first, dense).transpose(0, 2, 3, 1).flags.c_contiguous
+    assert_array_equal(ops.add(first, dense), first + part)
+
+
 def test_special_values_keep_their_bits(isa):
     bits = np.array([0x7FC00001, 0xFFC12345, 0x7F800000, 0x80000000, 1, 0x007FFFFF], np.uint32)  # NaNs, denormals, ...
     x = np.resize(bits, (1, 7, 5, 5)).view(np.float32)

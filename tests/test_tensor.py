@@ -493,7 +493,7 @@ def test_reshapes_that_keep_pixels_stay_channels_last(rng, N):
 def test_transposed_matrices_become_contiguous(rng, dtype):
     for shape in ((200, 130), (3, 4, 2000), (1000, 3, 7), (5, 70, 80)):
         x = rng.standard_normal(shape).astype(dtype)
-        y = fastnn.arrays.contiguous(x.swapaxes(-1, -2))
+        y = fastnn.ops.to_contiguous(x.swapaxes(-1, -2))
         assert y.flags.c_contiguous
         assert_array_equal(y, x.swapaxes(-1, -2))
 

@@ -243,17 +243,17 @@ int64_t count_channel_rows(const py::array& a) {
 
 bool is_dense(const py::array& a) { return has_order(a, axes_by_stride(a)); }
 
+bool channels_inside(const py::array& a) {
+  return a.ndim() == 4 && a.shape(1) > 1 && a.strides(1) != 0 && axes_by_stride(a).back() == 1;
+}
+
 py::array dense(const py::array& a) {
-  if (is_dense(a)) return a;
-  const bool channels_inside = a.ndim() == 4 && a.shape(1) > 1 && a.strides(1) == a.itemsize();
-  return channels_inside ? channels_last(a) : contiguous(a);
+  return is_dense(a) ? a : channels_inside(a) ? channels_last(a) : contiguous(a);
 }
 
 py::array with_layout_of(const py::array& like, const py::array& a) {
   const std::vector<size_t> axes = axes_by_stride(like);
-  if (has_order(a, axes)) return a;
-  if (is_channels_last(like)) return channels_last(a);
-  return axes == c_order(axes.size()) ? contiguous(a) : copy_in_order("copy", a, axes);
+  return has_order(a, axes) ? a : copy_in_order("copy", a, axes);
 }
 
 py::array output_array(const char* op, const char* name, py::handle object, const py::array& first,
@@ -310,6 +310,15 @@ int64_t integer(const char* op, const char* name, py::handle object, int64_t sma
                 " to ", largest_size);
   }
   return value;
+}
+
+double number_argument(const char* op, const char* name, py::handle object) {
+  const double scalar = PyFloat_AsDouble(object.ptr());
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    value_error(op, ": ", name, " is too large for a float");
+  }
+  return scalar;
 }
 
 uint64_t seed_argument(const char* op, py::handle object) {

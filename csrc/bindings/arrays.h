@@ -66,8 +66,8 @@ py::array real_array_like(const char* op, const char* name, py::handle object,
 // An integer array argument as dense int64.
 py::array_t<int64_t> int64_array(const char* op, const char* name, py::handle object, int ndim);
 
-// Writes x, which may have any strides, to y of the same shape, which may have any that do not
-// overlap.
+// Writes x to y, which has its shape and element type and shares no memory with it; both may have
+// any strides.
 void copy_elements(const char* op, const py::array& x, py::array& y);
 // The same values with C-contiguous memory: `a` itself where it is so already.
 py::array contiguous(const py::array& a);
@@ -82,7 +82,9 @@ int64_t count_channel_rows(const py::array& a);
 py::array in_order(const py::array& a);
 // Whether some order of its axes is C-contiguous.
 bool is_dense(const py::array& a);
-// A dense array as it is; any other made channels-last where its channels lie side by side, or else
+// Whether the channels of images (N, C, H, W) are what lies closest together in memory.
+bool channels_inside(const py::array& a);
+// A dense array as it is; any other made channels-last where its channels lie inside, or else
 // C-contiguous: for element-wise ops.
 py::array dense(const py::array& a);
 // `a` with the memory layout of the dense array `like`, which has the same shape.
@@ -118,6 +120,8 @@ T* data_or_null(std::optional<py::array>& a) {
 
 // An int from `smallest` to largest_size.
 int64_t integer(const char* op, const char* name, py::handle object, int64_t smallest);
+// A Python number as a double.
+double number_argument(const char* op, const char* name, py::handle object);
 // A seed of 64 bits.
 uint64_t seed_argument(const char* op, py::handle object);
 // An int, or a pair of them for height and width; each at least `smallest`.
@@ -259,6 +263,7 @@ void bind_layernorm(py::module_&);
 void bind_groupnorm(py::module_&);
 void bind_local_response_norm(py::module_&);
 void bind_arithmetic(py::module_&);
+void bind_layout(py::module_&);
 void bind_sum(py::module_&);
 void bind_activation(py::module_&);
 void bind_prelu(py::module_&);

@@ -88,24 +88,6 @@ py::dict memory() {
   return d;
 }
 
-void check_plain(const char* op, const char* name, const py::dtype& type) {
-  if (type.kind() == 'O' || type.flags() & 0x01)
-    type_error(op, ": ", name, " holds Python objects");
-}
-
-py::array empty_array(const Shape& shape, const py::object& dtype, bool channels_last_memory) {
-  const py::dtype type = py::dtype::from_args(dtype);
-  if (!channels_last_memory) {
-    check_plain("empty", "dtype", type);
-    return empty_bytes("empty", type, shape);
-  }
-  const py::array probe(type, Shape{0});
-  if (shape.size() != 4)
-    value_error("empty: channels_last needs 4 dimensions, shape is ", shape_text(shape));
-  return empty_channels_last("empty", real_type("empty", "dtype", probe), shape[0], shape[1],
-                             shape[2], shape[3]);
-}
-
 }  // namespace
 
 PYBIND11_MODULE(ops, m) {
@@ -115,6 +97,7 @@ PYBIND11_MODULE(ops, m) {
   check_environment();
   bind_activation(m);
   bind_arithmetic(m);
+  bind_layout(m);
   bind_sum(m);
   bind_augment(m);
   bind_batchnorm(m);
@@ -144,21 +127,6 @@ PYBIND11_MODULE(ops, m) {
   bind_softmax(m);
   bind_trace(m);
 
-  m.def("empty", &empty_array, py::arg("shape"), py::arg("dtype") = "float32", py::kw_only(),
-        py::arg("channels_last") = false, "An uninitialised array from the caching allocator.");
-  m.def(
-      "to_channels_last",
-      [](py::handle x) { return channels_last(real_array("to_channels_last", "x", x, 4)); },
-      py::arg("x"),
-      "x (N, C, H, W) with channels-last memory; x itself where it has that already.");
-  m.def(
-      "to_contiguous",
-      [](py::handle object) {
-        const py::array x = as_array("to_contiguous", "x", object);
-        check_plain("to_contiguous", "x", x.dtype());  // a copy would start as no objects at all
-        return contiguous(x);
-      },
-      py::arg("x"), "x with C-contiguous memory; x itself where it has that already.");
   m.def("memory_stats", &memory, "Counters of the caching allocator, in bytes.");
   m.def("empty_cache", &empty_cache,
         "Returns the allocator's free blocks to the operating system.");

@@ -1,15 +1,17 @@
 // dw[k][c][r][s] as in conv2d_direct_weight.cpp, for strides and many channels: the pixels under a
 // tap are copied side by side, block by block of a strip's pixels and input channels, so that a
 // strip is one term however short its rows are. Such a block meets the panels of dy of the same
-// pixels, packed once for all taps; both stay in L2. Parallel over splits of the images and over
-// taps and blocks of input and output channels. 2 N P Q K C R S operations; copies x R S times for
-// each 256 output channels.
+// pixels, packed once for all taps. Parallel over splits of the images and over taps and blocks of
+// input and output channels. 2 N P Q K C R S operations; copies x R S times for each 256 output
+// channels.
 #include "conv2d_weight_sums.h"
 
 namespace fastnn::FASTNN_ISA {
 namespace {
 
-// A block: pixels, input channels, output channels. 256 pixels are 1 to 6 % slower (AVX2).
+// A block: pixels, input channels, output channels: of floats 400 KB of dy and up to 180 KB of x.
+// Fewer pixels were slower, with twice the bytes, too: 256 by 1 to 6 % (AVX2, 3x3 with strides 1
+// and 2), 200 of doubles by 7 % (512 channels of 7 x 7).
 constexpr int64_t block_pixels = 400, block_tiles = 8, block_columns = 256;
 constexpr int64_t block_channels = block_tiles * tile_rows;
 

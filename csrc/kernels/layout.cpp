@@ -125,6 +125,15 @@ void transpose_few(const Exec& exec, const Matrices& m, const T* x, T* y) {
   });
 }
 
+template <class T>
+void transpose(const Exec& exec, const Matrices& m, const T* x, T* y) {
+  const int64_t few = min_of(m.rows, m.cols);
+  if (m.size() <= lanes<T> && m.dense()) return transpose_in_vectors(exec, m, x, y);
+  if (few == 2) return transpose_few<2>(exec, m, x, y);
+  if (few == 3) return transpose_few<3>(exec, m, x, y);
+  transpose_blocks(exec, m, x, y);
+}
+
 // A call of memcpy takes longer than to copy some vectors; the last overlaps the one before.
 template <class T>
 FASTNN_INLINE void copy_run(int64_t n, const T* x, T* y) {
@@ -135,27 +144,6 @@ FASTNN_INLINE void copy_run(int64_t n, const T* x, T* y) {
   }
   for (int64_t i = 0; i + lanes<T> < n; i += lanes<T>) store(y + i, load(x + i));
   store(y + n - lanes<T>, load(x + n - lanes<T>));
-}
-
-// The matrices that a copy transposes; none where it does something else.
-constexpr Matrices transposed(const CopyShape& s) {
-  constexpr Matrices none{};
-  if (s.dims != 2 && s.dims != 3) return none;
-  const int column = s.dims - 2, row = s.dims - 1;
-  const int64_t cols = s.size[column], rows = s.size[row];
-  if (s.x_step[column] != 1 || s.x_step[row] != cols) return none;
-  if (s.y_step[column] != rows || s.y_step[row] != 1) return none;
-  if (s.dims == 2) return {1, rows, cols, rows * cols, rows * cols};
-  return {s.size[0], rows, cols, s.x_step[0], s.y_step[0]};
-}
-
-template <class T>
-void transpose(const Exec& exec, const Matrices& m, const T* x, T* y) {
-  const int64_t few = min_of(m.rows, m.cols);
-  if (m.size() <= lanes<T> && m.dense()) return transpose_in_vectors(exec, m, x, y);
-  if (few == 2) return transpose_few<2>(exec, m, x, y);
-  if (few == 3) return transpose_few<3>(exec, m, x, y);
-  transpose_blocks(exec, m, x, y);
 }
 
 // Rows of n elements: `count` of them, x_row and y_row apart.
@@ -220,8 +208,23 @@ void copy_strided(const Exec& exec, const CopyShape& s, const T* x, T* y) {
   });
 }
 
+// The matrices that a copy transposes; none where it does something else.
+constexpr Matrices transposed(const CopyShape& s) {
+  constexpr Matrices none{};
+  if (s.dims != 2 && s.dims != 3) return none;
+  const int column = s.dims - 2, row = s.dims - 1;
+  const int64_t cols = s.size[column], rows = s.size[row];
+  if (s.x_step[column] != 1 || s.x_step[row] != cols) return none;
+  if (s.y_step[column] != rows || s.y_step[row] != 1) return none;
+  if (s.dims == 2) return {1, rows, cols, rows * cols, rows * cols};
+  return {s.size[0], rows, cols, s.x_step[0], s.y_step[0]};
+}
+
 template <class T>
 void copy(const Exec& exec, const CopyShape& s, const T* x, T* y) {
+  for (int d = 0; d < s.dims; ++d) {
+    if (s.size[d] == 0) return;
+  }
   const Matrices matrices = transposed(s);
   if (s.dims == 0) {
     *y = *x;

@@ -58,7 +58,7 @@ def elementwise(ufunc: np.ufunc, x: Array, w: Array | Number | None = None) -> A
         if (y := _by_kernel(ufunc, x, w)) is not None:
             return y
         shape = np.broadcast_shapes(*(a.shape for a in args if isinstance(a, np.ndarray)))
-        channels_last = len(shape) == 4 == largest.ndim and largest.strides[1] == largest.itemsize
+        channels_last = len(shape) == 4 and channels_inside(largest)
         args = (*args, ops.empty(shape, x.dtype, channels_last=channels_last))
     y = _ignoring_errors.copy().run(ufunc, *args)
     return y if type(y) is np.ndarray else np.asarray(y)
@@ -77,7 +77,7 @@ def _by_kernel(ufunc: np.ufunc, x: Array, w: Array | Number | None) -> Array | N
     if ufunc is np.negative:
         ufunc, w = np.multiply, -1.0
     kernel = _KERNELS.get(ufunc)
-    if kernel is None or x.dtype.char not in "fd":
+    if kernel is None or x.dtype.char not in "fd" or _repeats(x) or _repeats(w):
         return None
     if isinstance(w, np.ndarray):
         if w.dtype != x.dtype:
@@ -111,27 +111,42 @@ def _are_rows_and_row(x: Array, w: Array) -> bool:
     return w.shape[-1] == w.size == x.shape[-1] or w.shape == (*x.shape[:-1], 1)
 
 
+def _order(x: Array) -> list[int]:
+    """The axes as they lie in memory, the outermost first."""
+    return sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+
+
 def _is_dense(x: Array) -> bool:
     """Whether some order of its axes is C-contiguous."""
-    return x.transpose(sorted(range(x.ndim), key=lambda axis: -x.strides[axis])).flags.c_contiguous
+    return x.transpose(_order(x)).flags.c_contiguous
+
+
+def _repeats(x: Any) -> bool:
+    """Whether elements of `x` stand at several places, as NumPy's broadcasting has them."""
+    return isinstance(x, np.ndarray) and any(not step and n > 1 for step, n in zip(x.strides, x.shape, strict=True))
 
 
 def _is_images(x: Array) -> bool:
     return x.ndim == 4 and x.dtype.char in "fd" and x.transpose(0, 2, 3, 1).flags.c_contiguous
 
 
-def zeros(shape: Sequence[int], dtype: np.dtype[Any], channels_last: bool = False) -> Array:
-    """Zeros, large floating-point ones from our allocator: NumPy's come from the system, page by page, each time."""
-    if dtype.char not in "fd" or not (channels_last or math.prod(shape) >= _LARGE):
-        return np.zeros(shape, dtype)
+def channels_inside(x: Array) -> bool:
+    """Whether the channels of images (N, C, H, W) lie side by side in memory."""
+    return x.ndim == 4 and x.strides[1] == x.itemsize
+
+
+def full(shape: Sequence[int], value: float, dtype: np.dtype[Any], channels_last: bool = False) -> Array:
+    """An array of one value; large floating-point ones from our allocator, since NumPy's get fresh pages each time."""
+    if dtype.char not in "fd" or not dtype.isnative or not (channels_last or math.prod(shape) >= _LARGE):
+        return np.full(shape, value, dtype)
     y = ops.empty(shape, dtype, channels_last=channels_last)
-    ops.copy(y, 0.0)
+    ops.copy(y, value)
     return y
 
 
 def assign(dst: Array, src: Array) -> None:
     """Overwrites `dst` with `src`, which has its shape: on all threads where there is much to do."""
-    if dst.size >= _LARGE and dst.dtype.char in "fd" and dst.dtype == src.dtype:
+    if dst.size >= _LARGE and dst.dtype.char in "fd" and dst.dtype.isnative and dst.dtype == src.dtype:
         ops.copy(dst, src)
     else:
         np.copyto(dst, src)
@@ -152,7 +167,7 @@ def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """The sum along `axes`; int64 for integers and booleans."""
     if x.size >= _LARGE and x.dtype.char in "fd" and axes:
         # The kernel sums along what lies together in memory.
-        order = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
+        order = _order(x)
         places = [i for i, axis in enumerate(order) if axis in axes]
         first, last = places[0], places[-1] + 1
         dense = x.transpose(order)
@@ -205,24 +220,14 @@ def spread(dy: Array, axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
     return dx
 
 
-def contiguous(x: Array) -> Array:
-    """The same elements in C order; NumPy would gather those of transposed ones one by one."""
-    if x.flags.c_contiguous:
-        return x
-    if x.ndim > 1 and x.size >= _LARGE and x.dtype.char in "fd" and (rows := x.swapaxes(-1, -2)).flags.c_contiguous:
-        n, m = rows.shape[-2:]
-        return ops.to_channels_last(rows.reshape(-1, n, 1, m)).transpose(0, 2, 3, 1).reshape(x.shape)
-    return ops.to_contiguous(x)
-
-
 def reshaped(x: Array, shape: tuple[int, ...]) -> Array:
     """The same elements in another shape: in C order, or where pixels stay pixels as channels-last as they were."""
     if min(x.ndim, len(shape)) > 3 and (x.shape[0], *x.shape[-2:]) == (shape[0], *shape[-2:]):
         pixels = x.transpose(0, -2, -1, *range(1, x.ndim - 2))
         if x.itemsize in pixels.strides[3:]:
-            y = contiguous(pixels).reshape(*pixels.shape[:3], *shape[1:-2])
+            y = ops.to_contiguous(pixels).reshape(*pixels.shape[:3], *shape[1:-2])
             return y.transpose(0, *range(3, y.ndim), 1, 2)
-    return contiguous(x).reshape(shape)
+    return ops.to_contiguous(x).reshape(shape)
 
 
 # ---- dimensions ---------------------------------------------------------------------------------------------------

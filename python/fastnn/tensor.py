@@ -22,9 +22,11 @@ from .arrays import (
     all_axes,
     as_numeric,
     assign,
+    channels_inside,
     count,
     elementwise,
     fit,
+    full,
     one_axis,
     power,
     quiet,
@@ -33,7 +35,6 @@ from .arrays import (
     sizes,
     spread,
     total,
-    zeros,
 )
 from .holder import Holder, operands, plain_index
 from .norms import p_norm
@@ -628,12 +629,12 @@ class Tensor(Holder):
     def __getitem__(self, index: Any) -> Tensor:
         where, unique = plain_index(index)
         x = self.data
-        shape, dtype, channels_last = x.shape, x.dtype, x.ndim == 4 and x.strides[1] == x.itemsize
+        shape, dtype, channels_last = x.shape, x.dtype, channels_inside(x)
         y = np.asarray(x[where])
         is_view = np.may_share_memory(x, y)
 
         def backward(dy: Array) -> Array:
-            dx = zeros(shape, dtype, channels_last)
+            dx = full(shape, 0, dtype, channels_last)
             if is_view:
                 assign(dx[where], dy)
             elif unique:

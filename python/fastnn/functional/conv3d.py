@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from .. import ops
+from ..arrays import full
 from ..tensor import Array, Tensor, expect_tensors, record
 from . import volumes
 from .padding import pad
@@ -139,7 +140,7 @@ class _Taps:
         if self.plain:
             return volumes.from_images(images, N, D)
         columns = self._columns(images)
-        dx = np.zeros((N, D, H, W, self.groups, C // self.groups), images.dtype)
+        dx = full((N, D, H, W, self.groups, C // self.groups), 0, images.dtype)
         for t, outputs, inputs in self._spans():
             dx[:, inputs] += columns[:, outputs, :, :, :, t]
         return dx.reshape(N, D, H, W, C).transpose(0, 4, 1, 2, 3)

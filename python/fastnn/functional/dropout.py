@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from .. import ops
+from ..arrays import channels_inside
 from ..random import draw_seed
 from ..tensor import Tensor, expect_numbers, expect_tensors, record
 
@@ -130,7 +131,7 @@ def _alpha_constants(p: float) -> tuple[float, float, float]:
 
 def _dropped(x: Tensor, p: float, scale: float | None = None, dropped: float = 0.0, kept: float = 0.0) -> Tensor:
     data = x.data
-    channels_last = data.ndim == 4 and data.strides[1] == data.itemsize
+    channels_last = channels_inside(data)
     seed = draw_seed()
     y = ops.dropout(data, p, seed, scale=scale, dropped=dropped, kept=kept, channels_last=channels_last)
     return record(y, lambda dy: ops.dropout(dy, p, seed, scale=scale, channels_last=channels_last), x)

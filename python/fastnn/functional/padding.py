@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from operator import index
 
-import numpy as np
-
 from .. import ops
+from ..arrays import assign, full
 from ..tensor import Array, Tensor, expect_numbers, expect_tensors, record
 from . import volumes
 
@@ -132,13 +130,8 @@ def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
     given, dtype = x.shape, x.dtype
 
     def placed(shape: tuple[int, ...], a: Array, where: tuple[slice, ...], value: float) -> Array:
-        if dtype.char in "fd":
-            y = ops.empty(shape, dtype, channels_last=len(shape) == 4 and channels_inside)
-        else:
-            y = np.empty(shape, dtype)
-        if a.size != math.prod(shape):
-            y[...] = value
-        y[where] = a
+        y = full(shape, value, dtype, channels_last=len(shape) == 4 and channels_inside)
+        assign(y[where], a)
         return y
 
     y = placed(shape, x.data[outer], inner, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .. import ops
-from ..arrays import contiguous
 from ..tensor import Array, Tensor, expect_tensors, record
 from .sizes import sizes
 
@@ -103,7 +102,9 @@ def _image_shape(op: str, x: Tensor) -> tuple[int, ...]:
 
 def _as_batch(x: Array) -> Array:
     """(..., C, H, W) -> (N, C, H, W)."""
-    return x if x.ndim == 4 else contiguous(x).reshape(-1, *x.shape[-3:]) if x.size else x.reshape(0, *x.shape[-3:])
+    return (
+        x if x.ndim == 4 else ops.to_contiguous(x).reshape(-1, *x.shape[-3:]) if x.size else x.reshape(0, *x.shape[-3:])
+    )
 
 
 def _to_pixels(x: Array, r: int) -> Array:

@@ -6,18 +6,12 @@ In memory they are channels-last as images are: (N, D, H, W, C). Their slices ar
 from __future__ import annotations
 
 from .. import ops
-from ..arrays import contiguous
 from ..tensor import Array
 
 
 def to_channels_last(x: Array) -> Array:
     """(N, C, D, H, W) -> (N, D, H, W, C), C-contiguous; without a copy where the memory is so already."""
-    inside = x.transpose(0, 2, 3, 4, 1)
-    if inside.flags.c_contiguous:
-        return inside
-    N, C, D, H, W = x.shape
-    images = ops.to_channels_last(contiguous(x).reshape(N, C, D * H, W))
-    return images.transpose(0, 2, 3, 1).reshape(N, D, H, W, C)
+    return ops.to_contiguous(x.transpose(0, 2, 3, 4, 1))
 
 
 def to_images(x: Array) -> Array:

@@ -6,7 +6,7 @@ K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, C
 from __future__ import annotations
 
 from .. import nn
-from ..arrays import Array, assign, zeros
+from ..arrays import Array, assign, full
 from ..nn.sizes import checked_size
 from ..tensor import Tensor, record
 from .residual import ResidualBlock
@@ -46,11 +46,11 @@ def _subsampled(x: Tensor, channels: int, stride: int) -> Tensor:
     middle = slice(first, first + shape[1])
 
     pixels = x.data[:, :, ::stride, ::stride]
-    y = zeros((shape[0], channels, *pixels.shape[2:]), dtype, channels_last=True)
+    y = full((shape[0], channels, *pixels.shape[2:]), 0, dtype, channels_last=True)
     assign(y[:, middle], pixels)
 
     def backward(dy: Array) -> Array:
-        dx = zeros(shape, dtype, channels_last=True)
+        dx = full(shape, 0, dtype, channels_last=True)
         assign(dx[:, :, ::stride, ::stride], dy[:, middle])
         return dx
 
