@@ -115,17 +115,16 @@ void copy(py::handle dst_object, py::handle src_object) {
   const Real type = real_type(op, "dst", dst);
   if (!dst.writeable() || dst.dtype().byteorder() != '=')
     value_error(op, ": dst must be writeable and of the native byte order");
-  py::array src;
   if (PyFloat_Check(src_object.ptr()) || PyLong_Check(src_object.ptr())) {
     const double number = number_argument(op, "src", src_object);
     py::array element = empty(op, type, {});
     by_type(type, [&]<class T>() { *mutable_data<T>(element) = static_cast<T>(number); });
     const Shape shape = shape_of(dst);
-    src = py::array(dst.dtype(), shape, Shape(shape.size(), 0), element.data(), element);
-  } else {
-    src = real_array_like(op, "src", src_object, dst, "dst");
-    check_shape(op, "src", src, shape_of(dst));
+    const Shape steps(shape.size(), 0);
+    return copy_elements(op, py::array(dst.dtype(), shape, steps, element.data(), element), dst);
   }
+  const py::array src = real_array_like(op, "src", src_object, dst, "dst");
+  check_shape(op, "src", src, shape_of(dst));
   const py::module_ numpy = py::module_::import("numpy");
   if (!tracing() && numpy.attr("may_share_memory")(dst, src).cast<bool>()) {
     numpy.attr("copyto")(dst, src);

@@ -3,6 +3,7 @@
 // inside, tiles of 4 x 4 are transposed in registers. Everything else goes along the innermost
 // dimension of y. Parallel over blocks and over pieces of that dimension. No arithmetic; reads and
 // writes each element once.
+#include "channels.h"
 #include "parallel.h"
 #include "table.h"
 #include "vec.h"
@@ -155,8 +156,8 @@ void copy_rows(int64_t count, int64_t n, const T* x, int64_t x_row, int64_t x_st
   } else if (x_step == 0 && y_step == 1) {
     for (int64_t i = 0; i < count; ++i) {
       const Vec<T> value = splat(x[i * x_row]);
-      for (int64_t j = 0; j < n; j += lanes<T>)
-        store(y + i * y_row + j, value, min_of(lanes<T>, n - j));
+      for_each_vector<T, 1>(n, n,
+                            [&](auto part, int64_t j) { store(y + i * y_row + j, value, part); });
     }
   } else {
     for (int64_t i = 0; i < count; ++i) {
