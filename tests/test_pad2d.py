@@ -181,6 +181,14 @@ def test_constant_padding_of_other_types(dtype):
     assert_array_equal(y.numpy(), np.pad(x, ((0, 1), (1, 0)), constant_values=1))
 
 
+@pytest.mark.parametrize("shape", [(3, 4), (40, 50, 60), (4, 8, 40, 40)])
+def test_constant_padding_by_numbers_of_numpy(shape):
+    sides = (1, 2) if len(shape) < 4 else (0, 0, 0, 0, 1, 2)
+    x = fastnn.as_tensor(np.arange(np.prod(shape), dtype=np.float32).reshape(shape))
+    for value in (np.float32(0.5), np.float64(0.5), np.int64(3)):
+        assert_array_equal(F.pad(x, sides, value=value).numpy(), F.pad(x, sides, value=float(value)).numpy())
+
+
 def test_constant_padding_keeps_nan_and_infinity():
     x = np.array([[[np.nan, np.inf]]], np.float32)
     assert_array_equal(F.pad(fastnn.tensor(x), (1, 1), value=np.inf).numpy(), [[[np.inf, np.nan, np.inf, np.inf]]])

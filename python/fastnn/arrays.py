@@ -140,7 +140,7 @@ def full(shape: Sequence[int], value: float, dtype: np.dtype[Any], channels_last
     if dtype.char not in "fd" or not dtype.isnative or not (channels_last or math.prod(shape) >= _LARGE):
         return np.full(shape, value, dtype)
     y = ops.empty(shape, dtype, channels_last=channels_last)
-    ops.copy(y, value)
+    ops.copy(y, float(value))  # NumPy's numbers are arrays to it
     return y
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from operator import index
 
@@ -130,7 +131,11 @@ def _pad_constant(x: Tensor, sides: Sides, value: float) -> Tensor:
     given, dtype = x.shape, x.dtype
 
     def placed(shape: tuple[int, ...], a: Array, where: tuple[slice, ...], value: float) -> Array:
-        y = full(shape, value, dtype, channels_last=len(shape) == 4 and channels_inside)
+        channels_last = len(shape) == 4 and channels_inside and dtype.char in "fd"
+        if a.size < math.prod(shape):
+            y = full(shape, value, dtype, channels_last)
+        else:
+            y = ops.empty(shape, dtype, channels_last=channels_last)
         assign(y[where], a)
         return y
 

@@ -102,9 +102,9 @@ def _image_shape(op: str, x: Tensor) -> tuple[int, ...]:
 
 def _as_batch(x: Array) -> Array:
     """(..., C, H, W) -> (N, C, H, W)."""
-    return (
-        x if x.ndim == 4 else ops.to_contiguous(x).reshape(-1, *x.shape[-3:]) if x.size else x.reshape(0, *x.shape[-3:])
-    )
+    if x.ndim == 4:
+        return x
+    return ops.to_contiguous(x).reshape(-1, *x.shape[-3:]) if x.size else x.reshape(0, *x.shape[-3:])
 
 
 def _to_pixels(x: Array, r: int) -> Array:
